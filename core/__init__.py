@@ -1,0 +1,1 @@
+"""What is true: records, arithmetic, torch. Imports nothing of ours."""

@@ -1,0 +1,151 @@
+"""What a training run can be told. Checked where it is made; stored as JSON with the run."""
+
+import dataclasses
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+from core.errors import BadConfig
+
+
+class Method(StrEnum):
+    PROBE = "probe"
+    LORA = "lora"
+    FULL = "full"
+
+
+class Overflow(StrEnum):
+    TRIM = "trim"
+    DROP = "drop"
+
+
+class Targets(StrEnum):
+    SOFT = "soft"
+    HARD = "hard"
+
+
+class Ties(StrEnum):
+    DROP = "drop"
+    HALF = "half"
+
+
+class Precision(StrEnum):
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+EMBEDDED_BACKBONE = "minilm"
+DEFAULT_LEARNING_RATE = {Method.PROBE: 1.0, Method.LORA: 1e-4, Method.FULL: 1e-5}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Settings of one training run.
+
+    Source of the defaults: full 1e-5 and one epoch as Llama 2 (arXiv 2307.09288, 3.2.2); lora 1e-4 as TRL 1.16.
+    """
+
+    backbone: str = EMBEDDED_BACKBONE
+    method: Method = Method.PROBE
+    epochs: int = 1
+    batch_pairs: int = 16  # pairs in one forward
+    accumulation: int = 1  # forwards in one optimizer step
+    learning_rate: float | None = None  # AdamW peak; None: 1e-4 for lora, 1e-5 for full
+    warmup: float = 0.05  # share of steps
+    weight_decay: float = 0.01
+    max_tokens: int | None = None  # None: min(1024, the model's positions)
+    overflow: Overflow = Overflow.TRIM
+    targets: Targets = Targets.SOFT
+    ties: Ties = Ties.HALF
+    label_smoothing: float = 0.0  # share of labels taken to be flipped, [0, 0.5)
+    precision: Precision = Precision.AUTO  # auto: bf16 autocast on CUDA where it exists, else fp32
+    device: str = "auto"  # auto, cpu, mps, cuda, cuda:N
+    seed: int = 0
+    lora_rank: int = 16
+    lora_alpha: int = 32
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_pairs", "accumulation", "lora_rank", "lora_alpha"):
+            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        _require(
+            self.learning_rate is None or 0 < self.learning_rate < 10,
+            "learning_rate",
+            "above 0 and below 10",
+            self.learning_rate,
+        )
+        _require(0 <= self.warmup < 1, "warmup", "in [0, 1)", self.warmup)
+        _require(0 <= self.weight_decay < 1, "weight_decay", "in [0, 1)", self.weight_decay)
+        _require(self.max_tokens is None or self.max_tokens >= 16, "max_tokens", "at least 16", self.max_tokens)
+        _require(0 <= self.label_smoothing < 0.5, "label_smoothing", "in [0, 0.5)", self.label_smoothing)
+        _require(self.seed >= 0, "seed", "at least 0", self.seed)
+        known_device = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device) is not None
+        _require(known_device, "device", "auto, cpu, mps, cuda or cuda:N", self.device)
+
+    @property
+    def peak_learning_rate(self) -> float:
+        return DEFAULT_LEARNING_RATE[self.method] if self.learning_rate is None else self.learning_rate
+
+
+def _require(holds: bool, name: str, right: str, value: object) -> None:  # noqa: FBT001 - reads as a sentence
+    if not holds:
+        raise BadConfig(f"{name} must be {right}, got {value}")
+
+
+def config_from(settings: Mapping[str, object]) -> TrainConfig:
+    """Build a config from text or typed values (`--set`, TOML, JSON); BadConfig names an unknown or invalid key."""
+    kinds = get_type_hints(TrainConfig)
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    for key in settings:
+        if key not in known:
+            raise BadConfig(f"unknown config key {key!r}; known keys are {', '.join(sorted(known))}")
+    return TrainConfig(**{key: _typed(key, value, kinds[key]) for key, value in settings.items()})  # type: ignore[arg-type]  # checked by _typed
+
+
+def config_from_toml(path: Path) -> dict[str, object]:
+    """Settings of a TOML file, unchecked; pass them to `config_from`."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadConfig(f"config file {path} does not exist") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfig(f"config file {path} is not TOML: {error}") from None
+
+
+def _typed(key: str, value: object, kind: object) -> object:
+    choices = [k for k in (get_args(kind) or (kind,)) if k is not type(None)]
+    kind = choices[0]
+    if value is None and len(get_args(get_type_hints(TrainConfig)[key])) > 1:
+        return None
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        try:
+            return kind(str(value))
+        except ValueError:
+            raise BadConfig(f"{key} must be one of {', '.join(kind)}, got {value!r}") from None
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise BadConfig(f"{key} must be {_word(kind)}, got {value!r}")
+    try:
+        return _number(value, kind) if kind in (int, float) else str(value)
+    except ValueError:
+        raise BadConfig(f"{key} must be {_word(kind)}, got {value!r}") from None
+
+
+def _number(value: str | float, kind: object) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    if kind is float:
+        return number
+    if number != int(number):
+        raise ValueError(value)
+    return int(number)
+
+
+def _word(kind: object) -> str:
+    return {int: "a whole number", float: "a number", str: "text"}.get(kind, "text")  # type: ignore[call-overload, no-any-return]  # object key

@@ -1,0 +1,45 @@
+import pytest
+
+from core.config import Method, Ties, TrainConfig, config_from, config_from_toml
+from core.errors import BadConfig
+
+
+def test_text_becomes_typed_values():
+    config = config_from({"method": "lora", "epochs": "2", "learning_rate": "1e-4", "ties": "drop", "max_tokens": None})
+
+    assert config == TrainConfig(method=Method.LORA, epochs=2, learning_rate=1e-4, ties=Ties.DROP)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"epochz": 1}, "unknown config key 'epochz'"),
+        ({"epochs": "many"}, "epochs must be a whole number, got 'many'"),
+        ({"epochs": 1.5}, "epochs must be a whole number"),
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"learning_rate": "nan"}, "learning_rate must be a number, got 'nan'"),
+        ({"label_smoothing": 0.5}, r"label_smoothing must be in \[0, 0.5\), got 0.5"),
+        ({"method": "dpo"}, "method must be one of probe, lora, full, got 'dpo'"),
+        ({"device": "tpu"}, "device must be auto, cpu, mps, cuda or cuda:N, got tpu"),
+        ({"seed": True}, "seed must be a whole number, got True"),
+        ({"epochs": None}, "epochs must be a whole number, got None"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(settings, said):
+    with pytest.raises(BadConfig, match=said):
+        config_from(settings)
+
+
+def test_default_learning_rate_follows_the_method():
+    assert TrainConfig(method=Method.LORA).peak_learning_rate == 1e-4
+    assert TrainConfig(method=Method.FULL).peak_learning_rate == 1e-5
+    assert TrainConfig(method=Method.LORA, learning_rate=0.5).peak_learning_rate == 0.5
+
+
+def test_a_broken_toml_file_is_one_sentence(tmp_path):
+    (tmp_path / "c.toml").write_text("epochs = ")
+
+    with pytest.raises(BadConfig, match="is not TOML"):
+        config_from_toml(tmp_path / "c.toml")
+    with pytest.raises(BadConfig, match="does not exist"):
+        config_from_toml(tmp_path / "none.toml")
