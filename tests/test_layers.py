@@ -217,7 +217,7 @@ def test_start_reaches_no_torch(module):
 
 
 def test_commands_start_in_a_fresh_interpreter_without_torch():
-    code = f"import sys, {', '.join(JOINTS)}; print(*sys.modules)"
+    code = f"import {', '.join(['sys', *JOINTS])}; print(*sys.modules)"
 
     done = subprocess.run([sys.executable, "-c", code], cwd=HOUSE, capture_output=True, text=True, check=True)
 
