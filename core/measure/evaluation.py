@@ -1,0 +1,98 @@
+"""Every measure of one set of rewards against one set of labels, bundled for a page or a JSON object."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from core.measure.accuracy import Accuracy, accuracy, always_the_first, always_the_longer
+from core.measure.calibration import Band, Bin, brier, ece, ece_null_band, nll, reliability
+
+LEAST_SUBSET = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subset:
+    name: str
+    accuracy: Accuracy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Measures with their uncertainty and baselines. Those named `calibrated_` are after the temperature."""
+
+    num_pairs: int
+    accuracy: Accuracy
+    longer: Accuracy
+    first: Accuracy
+    nll: float
+    brier: float
+    ece: float
+    ece_null: Band
+    temperature: float
+    calibrated_nll: float
+    calibrated_ece: float
+    reliability: tuple[Bin, ...]
+    calibrated_reliability: tuple[Bin, ...]
+    subsets: tuple[Subset, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-ready; an absent number is None."""
+        made = _plain(dataclasses.asdict(self))
+        assert isinstance(made, dict)  # a dataclass gives a dict
+        return made
+
+
+def evaluate(frame: pd.DataFrame, *, temperature: float | None) -> Evaluation:
+    """Measure rewards against labels.
+
+    Args:
+        frame: columns margin, p_a, prompt, length_a, length_b, a_first (1, 0 or nan), subset (or None); one row a pair.
+        temperature: fitted on other pairs; None where there were too few.
+    """
+    margin, p_a = frame["margin"].to_numpy(np.float64), frame["p_a"].to_numpy(np.float64)
+    prompt = frame["prompt"].to_numpy()
+    known = temperature is not None and math.isfinite(temperature)
+    scale = float(temperature) if known and temperature is not None else 1.0
+    first = pd.to_numeric(frame["a_first"], errors="coerce").to_numpy(np.float64)
+    return Evaluation(
+        num_pairs=len(frame),
+        accuracy=accuracy(margin, p_a, prompt=prompt),
+        longer=always_the_longer(frame["length_a"].to_numpy(), frame["length_b"].to_numpy(), p_a, prompt=prompt),
+        first=always_the_first(first, p_a, prompt=prompt),
+        nll=nll(margin, p_a),
+        brier=brier(margin, p_a),
+        ece=ece(margin, p_a),
+        ece_null=ece_null_band(margin, p_a),
+        temperature=scale if known else float("nan"),
+        calibrated_nll=nll(margin, p_a, temperature=scale) if known else float("nan"),
+        calibrated_ece=ece(margin, p_a, temperature=scale) if known else float("nan"),
+        reliability=tuple(reliability(margin, p_a)),
+        calibrated_reliability=tuple(reliability(margin, p_a, temperature=scale)) if known else (),
+        subsets=_subsets(frame),
+    )
+
+
+def _subsets(frame: pd.DataFrame) -> tuple[Subset, ...]:
+    named = frame[frame["subset"].notna()]
+    found = []
+    for name, rows in named.groupby("subset", sort=True):
+        measured = accuracy(
+            rows["margin"].to_numpy(np.float64), rows["p_a"].to_numpy(np.float64), prompt=rows["prompt"].to_numpy()
+        )
+        if measured.num_decided >= LEAST_SUBSET:
+            found.append(Subset(name=str(name), accuracy=measured))
+    return tuple(found)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value

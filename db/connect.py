@@ -1,0 +1,144 @@
+"""Opening a store: where it is, its pragmas, its migrations, its transactions."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, select, text
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from core.errors import StoreError
+
+__all__ = ["Connection", "open_store", "read", "resolve_url", "run_folder", "store_path", "write"]
+
+DEFAULT_STORE = "sqlite:///.tiebreak/store.db"
+BUSY_MILLISECONDS = 5000
+HEAD = "0001"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def resolve_url(option: str | None) -> str:
+    """The store's URL: the option, else TIEBREAK_STORE, else `.tiebreak/store.db`; SQLite paths become absolute."""
+    given = option or os.environ.get("TIEBREAK_STORE") or DEFAULT_STORE
+    if "://" not in given:
+        given = f"sqlite:///{given}"
+    url = make_url(given)
+    if url.get_backend_name() != "sqlite":
+        return given
+    if not url.database or url.database == ":memory:":
+        raise StoreError(f"a store is a file or a server, got {given}; give a path such as .tiebreak/store.db")
+    return f"sqlite:///{Path(url.database).expanduser().resolve()}"
+
+
+def store_path(url: str) -> Path | None:
+    """The SQLite file; None for a server."""
+    parsed = make_url(url)
+    return Path(str(parsed.database)) if parsed.get_backend_name() == "sqlite" else None
+
+
+def run_folder(url: str) -> Path:
+    """Where checkpoints, logs and cached features of a store live: beside its file."""
+    path = store_path(url)
+    if path is None:
+        return Path(".tiebreak").resolve() / f"{make_url(url).database}-files"
+    return path.parent / f"{path.stem}-files"
+
+
+def open_store(url: str) -> Engine:
+    """Open a store, making and migrating it where needed. StoreError says in one sentence what is wrong."""
+    path = store_path(url)
+    if path is not None:
+        _make_folder(path)
+    engine = create_engine(url)
+    if path is not None:
+        event.listen(engine, "connect", _set_pragmas)
+    try:
+        _migrate(engine)
+    except OperationalError as error:
+        raise StoreError(_said(url, error)) from None
+    except DatabaseError:
+        raise StoreError(f"{path or url} is not a Tiebreak store: it is no database") from None
+    return engine
+
+
+@contextmanager
+def read(engine: Engine) -> Iterator[Connection]:
+    """A connection that only reads."""
+    with engine.connect() as conn:
+        yield conn
+
+
+@contextmanager
+def write(engine: Engine) -> Iterator[Connection]:
+    """A transaction that takes the write lock at once and commits at the end. StoreError if the store stays locked."""
+    with engine.connect() as conn:
+        try:
+            if conn.dialect.name == "sqlite":
+                conn.exec_driver_sql("BEGIN IMMEDIATE")
+            yield conn
+            conn.commit()
+        except OperationalError as error:
+            conn.rollback()
+            raise StoreError(_said(str(engine.url), error)) from None
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot make the folder {path.parent} for the store: {error.strerror}") from None
+    if path.is_dir():
+        raise StoreError(f"the store must be a file, {path} is a directory")
+
+
+def _set_pragmas(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    # The driver's own transactions begin late, as readers; ours begin in `write`.
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout = {BUSY_MILLISECONDS}",
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        "foreign_keys = ON",
+        "mmap_size = 268435456",
+        "cache_size = -65536",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _migrate(engine: Engine) -> None:
+    if _version(engine) == HEAD:
+        return
+    from alembic import command  # noqa: PLC0415 - half a second that a current store does not pay
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    with write(engine) as conn:
+        config.attributes["connection"] = conn
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise StoreError(f"{engine.url} was written by a newer Tiebreak ({error}); update Tiebreak") from None
+
+
+def _version(engine: Engine) -> str | None:
+    with read(engine) as conn:
+        if not engine.dialect.has_table(conn, "alembic_version"):
+            return None
+        return conn.execute(select(text("version_num")).select_from(text("alembic_version"))).scalar()
+
+
+def _said(url: str, error: OperationalError) -> str:
+    place = store_path(url) or url
+    words = str(error.orig)
+    if "locked" in words or "busy" in words:
+        return f"the store {place} is locked by another process; close it or try again"
+    if "readonly" in words or "unable to open" in words:
+        return f"the store {place} cannot be written: {words}"
+    if "full" in words:
+        return f"the disk is full: the store {place} could not be written"
+    return f"the store {place} cannot be used: {words}"

@@ -1,0 +1,120 @@
+"""Who says which is better: names, versions, and how much each has labeled."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from core.errors import Ambiguous, NotFound
+from core.records import Kind
+from db.schema import dataset_labelers, labelers
+
+PEOPLE, AI = "people", "ai"  # all votes of one kind, pooled into one label
+_POOLED = {PEOPLE: Kind.HUMAN, AI: Kind.AI}
+_IMPORTED = {"source": "imported"}
+_MOST_NAMED = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelerSummary:
+    """One labeler version and the number of pairs it has a label on (in the dataset asked for, else everywhere)."""
+
+    id: int
+    name: str
+    version: str
+    kind: Kind
+    num_labels: int
+    config: Mapping[str, object]
+
+
+def imported(conn: Connection, name: str, kind: Kind) -> int:
+    """The labeler that stands behind a file's votes; its id."""
+    if name in _POOLED:
+        raise NotFound(f"a labeler cannot be named {name!r}: that word means all labelers of one kind together")
+    config = {**_IMPORTED, "kind": kind.value}
+    version = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+    same = (labelers.c.name == name) & (labelers.c.version == version)
+    found = conn.execute(select(labelers.c.id).where(same)).scalar()
+    if found is not None:
+        return int(found)
+    row = {"name": name, "version": version, "kind": kind.value, "config": json.dumps(config), "created": time.time()}
+    return int(conn.execute(insert(labelers).values(**row).returning(labelers.c.id)).scalar_one())
+
+
+def summaries(conn: Connection, dataset_id: int | None = None) -> list[LabelerSummary]:
+    """Labeler versions, the most frequent first."""
+    counted = select(dataset_labelers.c.labeler_id, func.sum(dataset_labelers.c.num_labels).label("num_labels"))
+    if dataset_id is not None:
+        counted = counted.where(dataset_labelers.c.dataset_id == dataset_id)
+    counts = counted.group_by(dataset_labelers.c.labeler_id).subquery()
+    rows = conn.execute(
+        select(labelers, counts.c.num_labels)
+        .join(counts, counts.c.labeler_id == labelers.c.id)
+        .order_by(counts.c.num_labels.desc(), labelers.c.id)
+    )
+    return [
+        LabelerSummary(
+            id=row.id,
+            name=row.name,
+            version=row.version,
+            kind=Kind(row.kind),
+            num_labels=int(row.num_labels),
+            config=json.loads(row.config),
+        )
+        for row in rows
+    ]
+
+
+def resolve(conn: Connection, dataset_id: int, name: str | None) -> str:
+    """The labeler meant: the name if it labeled something there, else the dataset's only one.
+
+    Raises NotFound or Ambiguous with the names there are, the most frequent first.
+    """
+    found = summaries(conn, dataset_id)
+    names = list(dict.fromkeys(labeler.name for labeler in found))
+    if not names:
+        raise NotFound("the dataset has no labels yet: import some, or let a labeler label it")
+    listed = ", ".join(names[:_MOST_NAMED]) + (
+        f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    )
+    if name in _POOLED:
+        if any(labeler.kind is _POOLED[name] for labeler in found):
+            return name
+        raise NotFound(f"no labeler of the dataset is of the kind {name!r} means; it has {listed}")
+    if name is not None:
+        if name in names:
+            return name
+        raise NotFound(f"no labeler {name!r} in the dataset; it has {listed} (or people, or ai, for all of a kind)")
+    if len(names) > 1:
+        raise Ambiguous(f"the dataset has {len(names):,} labelers: {listed}; name one with --labeler, or people, or ai")
+    return names[0]
+
+
+def newest_versions(conn: Connection, name: str) -> list[int]:
+    """Ids whose votes count under a name: the newest version of it, or of every labeler of a pooled kind."""
+    newest = select(labelers.c.name, func.max(labelers.c.id).label("id")).group_by(labelers.c.name)
+    newest = (
+        newest.where(labelers.c.kind == _POOLED[name].value)
+        if name in _POOLED
+        else newest.where(labelers.c.name == name)
+    )
+    return [int(labeler_id) for _, labeler_id in conn.execute(newest)]
+
+
+def is_pooled(name: str) -> bool:
+    return name in _POOLED
+
+
+def pooled_kind(name: str) -> Kind:
+    return _POOLED[name]
+
+
+def store_counts(conn: Connection, dataset_id: int, num_labels: Mapping[int, int]) -> None:
+    """Replace the kept counts of a dataset."""
+    conn.execute(delete(dataset_labelers).where(dataset_labelers.c.dataset_id == dataset_id))
+    rows = [{"dataset_id": dataset_id, "labeler_id": i, "num_labels": n} for i, n in num_labels.items()]
+    if rows:
+        conn.execute(insert(dataset_labelers), rows)

@@ -1,0 +1,153 @@
+"""What votes add up to: derived, and rebuildable from the votes at any time."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+import pandas as pd
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select
+
+from core.label import label_of
+from core.records import Consistency, Kind, Label, Order, Preference, Vote
+from db import labelers as labeler_rows
+from db.schema import imports, labelers, labels, memberships, votes
+
+COLUMNS = ["pair_id", "side", "p_a", "p_tie", "consistency", "num_votes"]
+_CHUNK = 5000
+
+
+def rebuild(conn: Connection, pair_ids: Sequence[int], *, including: int | None = None) -> list[tuple[int, int, Label]]:
+    """Derive the labels of some pairs from their votes and store them; (pair, labeler, label).
+
+    Args:
+        including: an import that is not published yet and whose votes count here.
+    """
+    made = [
+        (pair_id, labeler_id, label_of([vote for _, _, vote in group]))
+        for (pair_id, labeler_id), group in groupby(
+            _votes_of(conn, votes.c.pair_id.in_(pair_ids), including=including), key=lambda row: row[:2]
+        )
+    ]
+    conn.execute(delete(labels).where(labels.c.pair_id.in_(pair_ids)))
+    upsert_labels(conn, made)
+    return made
+
+
+def upsert_labels(conn: Connection, made: Sequence[tuple[int, int, Label]]) -> None:
+    if made:
+        conn.execute(insert(labels), [_label_row(*one) for one in made])
+
+
+def _label_row(pair_id: int, labeler_id: int, label: Label) -> dict[str, object]:
+    return {
+        "pair_id": pair_id,
+        "labeler_id": labeler_id,
+        "p_a": label.p_a,
+        "p_tie": label.p_tie,
+        "side": None if label.side is None else label.side.value,
+        "consistency": label.consistency.value,
+        "num_votes": label.num_votes,
+    }
+
+
+def for_pairs(conn: Connection, labeler: str, pair_ids: Sequence[int]) -> dict[int, Label]:
+    """The labels of a labeler (or of a pooled kind) on some pairs; pairs without one are absent."""
+    return dict(_labels(conn, labeler, within=pair_ids))
+
+
+def frame(conn: Connection, *, labeler: str, dataset_id: int) -> pd.DataFrame:
+    """All labels of a labeler (or of a pooled kind) on a dataset: one row a pair, columns COLUMNS."""
+    ids = conn.execute(select(memberships.c.pair_id).where(_visible(dataset_id))).scalars().all()
+    rows = [
+        (pair_id, label.side, label.p_a, label.p_tie, label.consistency.value, label.num_votes)
+        for start in range(0, len(ids), _CHUNK)
+        for pair_id, label in _labels(conn, labeler, within=ids[start : start + _CHUNK])
+    ]
+    made = pd.DataFrame(rows, columns=COLUMNS)
+    return made.astype({"side": object, "consistency": object})
+
+
+def _labels(conn: Connection, labeler: str, *, within: Sequence[int]) -> Iterator[tuple[int, Label]]:
+    versions = labeler_rows.newest_versions(conn, labeler)
+    if not labeler_rows.is_pooled(labeler):
+        rows = conn.execute(select(labels).where(labels.c.labeler_id.in_(versions), labels.c.pair_id.in_(within)))
+        for row in rows:
+            yield row.pair_id, _label(row)
+        return
+    # Pooled on demand: kept, it would double the table for those who never ask.
+    chosen = _votes_of(conn, votes.c.pair_id.in_(within) & votes.c.labeler_id.in_(versions))
+    for pair_id, group in groupby(sorted(chosen, key=lambda row: row[0]), key=lambda row: row[0]):
+        yield pair_id, label_of([vote for _, _, vote in group])
+
+
+def of_pair(conn: Connection, pair_id: int) -> list[tuple[str, Label]]:
+    """Every labeler's label on one pair, by name."""
+    found = select(labelers.c.name, labels).join(labelers, labelers.c.id == labels.c.labeler_id)
+    return [(row.name, _label(row)) for row in conn.execute(found.where(labels.c.pair_id == pair_id))]
+
+
+def votes_of(conn: Connection, pair_id: int) -> list[Vote]:
+    """Every published vote on one pair, oldest first, in the pair's stored order."""
+    return [vote for _, _, vote in _votes_of(conn, votes.c.pair_id == pair_id)]
+
+
+def count_labels(conn: Connection, dataset_id: int, *, including: int | None = None) -> dict[int, int]:
+    """labeler_id -> number of pairs of a dataset that it has a label on."""
+    mine = _visible(dataset_id)
+    if including is not None:
+        mine = (memberships.c.dataset_id == dataset_id) & (_published(including))
+    counted = (
+        select(labels.c.labeler_id, func.count())
+        .join(memberships, memberships.c.pair_id == labels.c.pair_id)
+        .where(mine)
+        .group_by(labels.c.labeler_id)
+    )
+    return {labeler_id: count for labeler_id, count in conn.execute(counted)}
+
+
+def _published(including: int | None) -> ColumnElement[bool]:
+    seen = select(imports.c.id).where(imports.c.published.is_not(None))
+    return or_(memberships.c.import_id.in_(seen), memberships.c.import_id == including)
+
+
+def _visible(dataset_id: int) -> ColumnElement[bool]:
+    seen = select(imports.c.id).where(imports.c.published.is_not(None))
+    return (memberships.c.dataset_id == dataset_id) & memberships.c.import_id.in_(seen)
+
+
+def _votes_of(
+    conn: Connection, condition: ColumnElement[bool], *, including: int | None = None
+) -> Iterator[tuple[int, int, Vote]]:
+    """(pair, labeler, vote) by pair, then labeler, then the order of arrival."""
+    seen = select(imports.c.id).where(imports.c.published.is_not(None))
+    counted = or_(votes.c.import_id.is_(None), votes.c.import_id.in_(seen), votes.c.import_id == including)
+    names = {row.id: (row.name, Kind(row.kind)) for row in conn.execute(select(labelers))}
+    rows = conn.execute(
+        select(votes).where(condition, counted).order_by(votes.c.pair_id, votes.c.labeler_id, votes.c.id)
+    )
+    for row in rows:
+        name, kind = names[row.labeler_id]
+        yield (
+            row.pair_id,
+            row.labeler_id,
+            Vote(
+                labeler=name,
+                kind=kind,
+                preference=Preference(row.preference),
+                p_a=row.p_a,
+                strength=row.strength,
+                order=None if row.shown is None else Order(row.shown),
+                rationale=row.rationale,
+            ),
+        )
+
+
+def _label(row: object) -> Label:
+    values: Mapping[str, object] = row._mapping  # type: ignore[attr-defined]  # noqa: SLF001 - a Row's public name
+    side = values["side"]
+    return Label(
+        p_a=float(str(values["p_a"])),
+        p_tie=float(str(values["p_tie"])),
+        side=None if side is None else Preference(side),
+        consistency=Consistency(values["consistency"]),
+        num_votes=int(str(values["num_votes"])),
+    )

@@ -1,0 +1,223 @@
+"""Runs: a row each, with their steps. Progress is rows; the store is the channel between worker and pages."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+from sqlalchemy import Connection, case, delete, func, insert, select, update
+
+from core.errors import NotFound
+from core.records import RunKind, RunState, Step
+from db.schema import runs, steps
+
+_GOING = (RunState.RUNNING.value, RunState.STOPPING.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run as the store has it. Times in seconds since the epoch."""
+
+    id: int
+    kind: RunKind
+    state: RunState
+    name: str | None
+    dataset_id: int | None
+    labeler: str | None
+    snapshot_id: int | None
+    parent_id: int | None
+    config: Mapping[str, object]
+    device: str
+    created: float
+    started: float | None
+    ended: float | None
+    heartbeat: float | None
+    pid: int | None
+    pid_started: float | None
+    host: str | None
+    stop_asked: bool
+    progress: float | None
+    progress_text: str | None
+    seconds_left: float | None
+    metrics: Mapping[str, object]
+    checkpoint: str | None
+    error: str | None
+    unreproducible: bool
+
+
+def add(  # noqa: PLR0913 - a run has this many facts
+    conn: Connection,
+    *,
+    kind: RunKind,
+    config: Mapping[str, object],
+    device: str,
+    dataset_id: int | None = None,
+    labeler: str | None = None,
+    parent_id: int | None = None,
+    name: str | None = None,
+) -> int:
+    """Queue a run at the end; its number."""
+    last = conn.execute(select(func.max(runs.c.place))).scalar()
+    row = {
+        "kind": kind.value,
+        "state": RunState.QUEUED.value,
+        "name": name,
+        "dataset_id": dataset_id,
+        "labeler": labeler,
+        "parent_id": parent_id,
+        "config": json.dumps(config),
+        "device": device,
+        "place": (last or 0.0) + 1.0,
+        "created": time.time(),
+    }
+    return int(conn.execute(insert(runs).values(**row).returning(runs.c.id)).scalar_one())
+
+
+def get(conn: Connection, run_id: int) -> Run:
+    row = conn.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
+    if row is None:
+        newest = conn.execute(select(func.max(runs.c.id))).scalar()
+        there = "there are none yet" if newest is None else f"the newest is {newest}"
+        raise NotFound(f"no run {run_id} in the store; {there}")
+    return _run(row)
+
+
+def all(conn: Connection, *, limit: int = 1000) -> list[Run]:  # noqa: A001 - reads as runs.all
+    """The newest first."""
+    return [_run(row) for row in conn.execute(select(runs).order_by(runs.c.id.desc()).limit(limit))]
+
+
+def running(conn: Connection) -> list[Run]:
+    return [_run(row) for row in conn.execute(select(runs).where(runs.c.state.in_(_GOING)))]
+
+
+def queued(conn: Connection) -> list[Run]:
+    """In the order in which they will start."""
+    waiting = select(runs).where(runs.c.state == RunState.QUEUED.value).order_by(runs.c.place, runs.c.id)
+    return [_run(row) for row in conn.execute(waiting)]
+
+
+def newest(conn: Connection, *, kind: RunKind, dataset_id: int | None = None, labeler: str | None = None) -> Run | None:
+    """The newest run of a kind that ended with a result."""
+    done = (RunState.FINISHED.value, RunState.STOPPED.value) if kind is RunKind.TRAIN else (RunState.FINISHED.value,)
+    statement = select(runs).where(runs.c.kind == kind.value, runs.c.state.in_(done))
+    if kind is RunKind.TRAIN:
+        statement = statement.where(runs.c.checkpoint.is_not(None))
+    if dataset_id is not None:
+        statement = statement.where(runs.c.dataset_id == dataset_id)
+    if labeler is not None:
+        statement = statement.where(runs.c.labeler == labeler)
+    row = conn.execute(statement.order_by(runs.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else _run(row)
+
+
+def claim(conn: Connection, run_id: int, *, pid: int, pid_started: float, host: str) -> bool:
+    """Take a queued run; False if another process was quicker or it was withdrawn."""
+    now = time.time()
+    taken = conn.execute(
+        update(runs)
+        .where(runs.c.id == run_id, runs.c.state == RunState.QUEUED.value)
+        .values(state=RunState.RUNNING.value, pid=pid, pid_started=pid_started, host=host, started=now, heartbeat=now)
+    )
+    return taken.rowcount == 1
+
+
+def heartbeat(conn: Connection, run_id: int, *, progress: float | None, text: str, seconds_left: float | None) -> bool:
+    """Say that the worker lives and how far it is; whether a stop was asked."""
+    conn.execute(
+        update(runs)
+        .where(runs.c.id == run_id)
+        .values(heartbeat=time.time(), progress=progress, progress_text=text, seconds_left=seconds_left)
+    )
+    return bool(conn.execute(select(runs.c.stop_asked).where(runs.c.id == run_id)).scalar())
+
+
+def set_snapshot(conn: Connection, run_id: int, snapshot_id: int) -> None:
+    conn.execute(update(runs).where(runs.c.id == run_id).values(snapshot_id=snapshot_id))
+
+
+def ask_stop(conn: Connection, run_id: int) -> None:
+    """A running run stops at its next step; a queued one is withdrawn at once."""
+    now = time.time()
+    is_queued = runs.c.state == RunState.QUEUED.value
+    conn.execute(
+        update(runs)
+        .where(runs.c.id == run_id, runs.c.state.in_((RunState.QUEUED.value, *_GOING)))
+        .values(
+            stop_asked=True,
+            state=case((is_queued, RunState.STOPPED.value), else_=RunState.STOPPING.value),
+            ended=case((is_queued, now), else_=None),
+        )
+    )
+
+
+def finish(  # noqa: PLR0913 - how a run ended has this many facts
+    conn: Connection,
+    run_id: int,
+    *,
+    state: RunState,
+    metrics: Mapping[str, object],
+    checkpoint: str | None,
+    error: str | None,
+) -> None:
+    values = {
+        "state": state.value,
+        "ended": time.time(),
+        "metrics": json.dumps(metrics, allow_nan=False),
+        "checkpoint": checkpoint,
+        "error": error,
+        "seconds_left": None,
+    }
+    if state is RunState.FINISHED:
+        values["progress"] = 1.0
+    conn.execute(update(runs).where(runs.c.id == run_id).values(**values))
+
+
+def fail_dead(conn: Connection, run_id: int, words: str) -> None:
+    """Report a run whose worker is gone; one that ended well meanwhile is left alone."""
+    dead = update(runs).where(runs.c.id == run_id, runs.c.state.in_(_GOING))
+    conn.execute(dead.values(state=RunState.FAILED.value, ended=time.time(), error=words, seconds_left=None))
+
+
+def move(conn: Connection, run_id: int, *, up: bool) -> None:
+    """Swap a queued run with its neighbour in the queue; at the end of the queue nothing changes."""
+    order = [(run.id, place) for run, place in _queued_places(conn)]
+    places = [place for _, place in order]
+    ids = [queued_id for queued_id, _ in order]
+    if run_id not in ids:
+        raise NotFound(f"run {run_id} is not in the queue")
+    here = ids.index(run_id)
+    there = here - 1 if up else here + 1
+    if 0 <= there < len(ids):
+        conn.execute(update(runs).where(runs.c.id == run_id).values(place=places[there]))
+        conn.execute(update(runs).where(runs.c.id == ids[there]).values(place=places[here]))
+
+
+def add_steps(conn: Connection, run_id: int, new: Sequence[Step]) -> None:
+    if not new:
+        return
+    now = time.time()
+    conn.execute(delete(steps).where(steps.c.run_id == run_id, steps.c.step.in_([step.step for step in new])))
+    conn.execute(insert(steps), [{**asdict(step), "run_id": run_id, "created": now} for step in new])
+
+
+def steps_of(conn: Connection, run_id: int) -> pd.DataFrame:
+    """One row a step, in order; columns as in `core.records.Step`, absent values NaN."""
+    statement = select(steps).where(steps.c.run_id == run_id).order_by(steps.c.step)
+    found = conn.execute(statement)
+    return pd.DataFrame(found.all(), columns=list(found.keys())).drop(columns=["run_id"])
+
+
+def _queued_places(conn: Connection) -> list[tuple[Run, float]]:
+    waiting = select(runs).where(runs.c.state == RunState.QUEUED.value).order_by(runs.c.place, runs.c.id)
+    return [(_run(row), float(row.place)) for row in conn.execute(waiting)]
+
+
+def _run(row: object) -> Run:
+    values = dict(row._mapping)  # type: ignore[attr-defined]  # noqa: SLF001 - a Row's public name
+    values.pop("place")
+    values["kind"], values["state"] = RunKind(values["kind"]), RunState(values["state"])
+    values["config"] = json.loads(values["config"])
+    values["metrics"] = json.loads(values["metrics"]) if values["metrics"] else {}
+    return Run(**values)

@@ -1,0 +1,145 @@
+"""People's answers. Only added to: an undo is a row that names the row it undoes."""
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+
+from core.records import Decision, Order, Preference
+from db import labelers as labeler_rows
+from db.schema import datasets, memberships, verdicts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One verdict in the pair's stored order."""
+
+    id: int
+    pair_id: int
+    reviewer: str
+    decision: Decision
+    reason: str | None
+    shown: Order
+    blind: bool
+    label_side: Preference | None
+    created: float
+
+
+def decide(  # noqa: PLR0913 - a verdict has this many facts
+    conn: Connection,
+    *,
+    pair_id: int,
+    reviewer: str,
+    decision: Decision,
+    shown: Order,
+    blind: bool,
+    labeler: str | None = None,
+    label_side: Preference | None = None,
+    reason: str | None = None,
+) -> int:
+    versions = [] if labeler is None or labeler_rows.is_pooled(labeler) else labeler_rows.newest_versions(conn, labeler)
+    row = {
+        "pair_id": pair_id,
+        "reviewer": reviewer,
+        "decision": decision.value,
+        "reason": reason,
+        "shown": shown.value,
+        "blind": blind,
+        "labeler_id": versions[0] if versions else None,
+        "label_side": None if label_side is None else label_side.value,
+        "created": time.time(),
+    }
+    made = conn.execute(insert(verdicts).values(**row).returning(verdicts.c.id)).scalar_one()
+    _touch(conn, pair_id)
+    return int(made)
+
+
+def undo(conn: Connection, *, reviewer: str) -> Verdict | None:
+    """Undo the reviewer's newest standing verdict; it is returned, None if there is none."""
+    standing = latest(conn, reviewer=reviewer, limit=1)
+    if not standing:
+        return None
+    undone = standing[0]
+    row = {
+        "pair_id": undone.pair_id,
+        "reviewer": reviewer,
+        "shown": undone.shown.value,
+        "blind": undone.blind,
+        "undoes": undone.id,
+        "created": time.time(),
+    }
+    conn.execute(insert(verdicts).values(**row))
+    _touch(conn, undone.pair_id)
+    return undone
+
+
+def latest(conn: Connection, *, reviewer: str | None = None, limit: int = 10) -> list[Verdict]:
+    """Standing verdicts, the newest first."""
+    statement = select(verdicts).where(_stands()).order_by(verdicts.c.id.desc()).limit(limit)
+    if reviewer is not None:
+        statement = statement.where(verdicts.c.reviewer == reviewer)
+    return [_verdict(row) for row in conn.execute(statement)]
+
+
+def of_pair(conn: Connection, pair_id: int) -> list[Verdict]:
+    """Standing verdicts on one pair, oldest first."""
+    found = select(verdicts).where(_stands(), verdicts.c.pair_id == pair_id).order_by(verdicts.c.id)
+    return [_verdict(row) for row in conn.execute(found)]
+
+
+def effective(
+    conn: Connection, *, dataset_id: int | None = None, pair_ids: Sequence[int] | None = None
+) -> dict[int, Decision]:
+    """pair_id -> what people decided: each reviewer's last standing verdict; where reviewers differ, nothing yet."""
+    statement = select(verdicts.c.pair_id, verdicts.c.reviewer, verdicts.c.decision).where(_stands())
+    if dataset_id is not None:
+        members = select(memberships.c.pair_id).where(memberships.c.dataset_id == dataset_id)
+        statement = statement.where(verdicts.c.pair_id.in_(members))
+    if pair_ids is not None:
+        statement = statement.where(verdicts.c.pair_id.in_(pair_ids))
+    last: dict[int, dict[str, str]] = defaultdict(dict)
+    for pair_id, reviewer, decision in conn.execute(statement.order_by(verdicts.c.id)):
+        last[pair_id][reviewer] = decision
+    return {
+        pair_id: Decision(next(iter(by_reviewer.values())))
+        for pair_id, by_reviewer in last.items()
+        if len(set(by_reviewer.values())) == 1
+    }
+
+
+def count(conn: Connection, dataset_id: int | None = None) -> int:
+    """Standing verdicts."""
+    statement = select(func.count()).select_from(verdicts).where(_stands())
+    if dataset_id is not None:
+        members = select(memberships.c.pair_id).where(memberships.c.dataset_id == dataset_id)
+        statement = statement.where(verdicts.c.pair_id.in_(members))
+    return int(conn.execute(statement).scalar_one())
+
+
+def _stands() -> ColumnElement[bool]:
+    undone = select(verdicts.c.undoes).where(verdicts.c.undoes.is_not(None))
+    return verdicts.c.decision.is_not(None) & verdicts.c.id.not_in(undone)
+
+
+def _touch(conn: Connection, pair_id: int) -> None:
+    holding = select(memberships.c.dataset_id).where(memberships.c.pair_id == pair_id)
+    changed = update(datasets).where(datasets.c.id.in_(holding))
+    conn.execute(changed.values(data_version=datasets.c.data_version + 1))
+
+
+def _verdict(row: object) -> Verdict:
+    values = row._mapping  # type: ignore[attr-defined]  # noqa: SLF001 - a Row's public name
+    side = values["label_side"]
+    return Verdict(
+        id=values["id"],
+        pair_id=values["pair_id"],
+        reviewer=values["reviewer"],
+        decision=Decision(values["decision"]),
+        reason=values["reason"],
+        shown=Order(values["shown"]),
+        blind=values["blind"],
+        label_side=None if side is None else Preference(side),
+        created=values["created"],
+    )

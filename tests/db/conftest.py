@@ -1,0 +1,28 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from db import connect
+from db.schema import metadata
+
+
+def _engines() -> list[str]:
+    return ["sqlite", "postgresql"] if os.environ.get("TIEBREAK_TEST_POSTGRES") else ["sqlite"]
+
+
+@pytest.fixture(params=_engines())
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """An empty store: SQLite, and PostgreSQL where TIEBREAK_TEST_POSTGRES names a server."""
+    if request.param == "sqlite":
+        made = connect.open_store(connect.resolve_url(str(tmp_path / "store.db")))
+        yield made
+    else:
+        made = connect.open_store(os.environ["TIEBREAK_TEST_POSTGRES"])
+        yield made
+        with connect.write(made) as conn:
+            names = ", ".join(table.name for table in metadata.sorted_tables)
+            conn.exec_driver_sql(f"DROP TABLE {names}, alembic_version CASCADE")
+    made.dispose()

@@ -1,0 +1,164 @@
+import time
+
+import pytest
+from sqlalchemy import func, insert, select
+
+from core.errors import BadFile
+from core.records import BadRow, IdenticalRow, Kind, PairRow, Part, Preference, Vote, pair_of
+from db import connect, datasets, labelers, labels, pairs
+from db.imports import import_rows, remove_unpublished
+from db.schema import imports, memberships, votes
+from db.schema import pairs as pair_table
+
+
+def triplet(line, prompt, chosen, rejected, *, row_id=None, labeler="judge", subset=None):
+    made = pair_of(prompt, chosen, rejected)
+    vote = Vote(labeler=labeler, kind=Kind.AI, preference=Preference.A)
+    given = (vote.swapped() if made.swapped else vote,)
+    return PairRow(line=line, id=row_id, pair=made.pair, swapped=made.swapped, votes=given, subset=subset)
+
+
+def some(count, **keywords):
+    return [triplet(i, f"prompt {i}", f"good {i}", f"bad {i}", **keywords) for i in range(1, count + 1)]
+
+
+def run_import(engine, rows, **keywords):
+    return list(import_rows(engine, rows, dataset="d", file="f.jsonl", **keywords))[-1]
+
+
+def num_rows(engine, table):
+    with connect.read(engine) as conn:
+        return conn.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def test_every_pair_is_there_in_the_files_order_with_its_label(engine):
+    counts = run_import(engine, some(5, subset="s"))
+
+    with connect.read(engine) as conn:
+        dataset = datasets.get(conn, "d")
+        members = list(pairs.members(conn, dataset.id))
+        given = labels.frame(conn, labeler="judge", dataset_id=dataset.id)
+    assert (counts.read, counts.added, counts.duplicates, counts.conflicts) == (5, 5, 0, 0)
+    assert [member.line for member in members] == [1, 2, 3, 4, 5]
+    assert [member.row_id for member in members] == [f"d:{i}" for i in range(1, 6)]
+    chosen_is_stored_b = {member.pair_id: member.swapped for member in members}
+    assert all(row.p_a == (0.0 if chosen_is_stored_b[row.pair_id] else 1.0) for row in given.itertuples())
+    assert dataset.num_pairs == 5
+
+
+def test_the_same_file_twice_adds_nothing(engine):
+    run_import(engine, some(5))
+
+    again = run_import(engine, some(5))
+
+    assert (again.added, again.duplicates) == (0, 5)
+    assert num_rows(engine, votes) == 5
+
+
+def test_opposite_triplets_are_one_pair_in_conflict(engine):
+    counts = run_import(engine, [triplet(1, "p", "x", "y"), triplet(2, "p", "y", "x")])
+
+    with connect.read(engine) as conn:
+        label = labels.frame(conn, labeler="judge", dataset_id=datasets.get(conn, "d").id).iloc[0]
+    assert (counts.added, counts.conflicts, counts.duplicates) == (1, 1, 0)
+    assert (label.p_a, label.consistency) == (0.5, "repeat-split")
+
+
+def test_a_conflict_with_an_earlier_import_is_found_too(engine):
+    run_import(engine, [triplet(1, "p", "x", "y")])
+
+    counts = run_import(engine, [triplet(1, "p", "y", "x", row_id="other")])
+
+    with connect.read(engine) as conn:
+        dataset = datasets.get(conn, "d")
+        assert labels.frame(conn, labeler="judge", dataset_id=dataset.id).iloc[0].p_a == 0.5
+        assert pairs.with_row_id(conn, dataset.id, "other") == pairs.with_row_id(conn, dataset.id, "d:1")
+    assert (counts.added, counts.conflicts) == (0, 1)
+
+
+def test_a_bad_row_leaves_nothing_and_is_counted_with_its_line(engine):
+    bad = BadRow(file="f.jsonl", line=3, kind="empty response", reason="response_chosen is empty")
+
+    with pytest.raises(BadFile, match=r"1 bad rows \(1 empty response\).*line 3: response_chosen is empty.*--skip-bad"):
+        run_import(engine, [*some(2), bad, *some(1)])
+
+    assert num_rows(engine, pair_table) == num_rows(engine, imports) == num_rows(engine, memberships) == 0
+    with connect.read(engine) as conn:
+        assert datasets.all(conn) == []
+
+
+def test_a_failed_import_leaves_an_earlier_one_as_it_was(engine):
+    run_import(engine, some(3))
+    bad = BadRow(file="f.jsonl", line=9, kind="not JSON", reason="not JSON")
+
+    with pytest.raises(BadFile):
+        run_import(engine, [*some(4), triplet(5, "prompt 1", "bad 1", "good 1"), bad])
+
+    with connect.read(engine) as conn:
+        dataset = datasets.get(conn, "d")
+        given = labels.frame(conn, labeler="judge", dataset_id=dataset.id)
+    assert dataset.num_pairs == len(given) == 3
+    assert set(given["consistency"]) == {"single"}
+
+
+def test_bad_rows_can_be_left_out(engine):
+    bad = BadRow(file="f.jsonl", line=3, kind="empty response", reason="response_chosen is empty")
+
+    counts = run_import(engine, [*some(2), bad], skip_bad=True)
+
+    assert (counts.added, counts.skipped) == (2, 1)
+
+
+def test_one_id_on_two_pairs_names_both_lines(engine):
+    rows = [triplet(1, "p", "x", "y", row_id="same"), triplet(2, "q", "x", "y", row_id="same")]
+
+    with pytest.raises(BadFile, match="line 2: id 'same' also names the different pair of line 1"):
+        run_import(engine, rows)
+
+
+def test_a_file_of_identical_responses_holds_no_pair(engine):
+    with pytest.raises(BadFile, match="all 2 of its pairs have identical responses"):
+        run_import(engine, [IdenticalRow(line=1), IdenticalRow(line=2)])
+
+
+def test_a_dry_run_counts_and_writes_nothing(engine):
+    counts = run_import(engine, some(3), dry_run=True)
+
+    assert counts.added == 3
+    assert num_rows(engine, pair_table) == 0
+
+
+def test_an_unpublished_import_is_seen_by_nobody_and_removed(engine):
+    rows = iter([*some(2500), *[IdenticalRow(line=i) for i in range(5000)]])
+    going = import_rows(engine, rows, dataset="d", file="f.jsonl")
+    going.close()
+    with connect.write(engine) as conn:  # what a killed process leaves: a row without an end
+        conn.execute(insert(imports).values(dataset_id=1, file="f", started=time.time() - 9999)) if False else None
+
+    assert remove_unpublished(engine) == 0  # closing the generator took it back already
+    with connect.read(engine) as conn:
+        assert datasets.all(conn) == []
+
+
+def test_a_declared_split_wins_over_the_hash(engine):
+    run_import(engine, some(20), split=Part.TEST)
+
+    with connect.read(engine) as conn:
+        assert {member.part for member in pairs.members(conn, datasets.get(conn, "d").id)} == {Part.TEST}
+
+
+def test_labelers_are_listed_the_most_frequent_first(engine):
+    run_import(engine, [*some(3, labeler="rare"), *some(5, labeler="often")])
+
+    with connect.read(engine) as conn:
+        found = labelers.summaries(conn, datasets.get(conn, "d").id)
+    assert [(labeler.name, labeler.num_labels) for labeler in found] == [("often", 5), ("rare", 3)]
+
+
+def test_pooled_votes_are_one_label(engine):
+    run_import(engine, [triplet(1, "p", "x", "y", labeler="one"), triplet(2, "p", "y", "x", labeler="two")])
+
+    with connect.read(engine) as conn:
+        pooled = labels.frame(conn, labeler="ai", dataset_id=datasets.get(conn, "d").id)
+    assert list(pooled["p_a"]) == [0.5]
+    assert list(pooled["num_votes"]) == [2]
