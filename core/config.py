@@ -68,6 +68,7 @@ class TrainConfig:
     precision: Precision = Precision.AUTO  # auto: bf16 autocast on CUDA where it exists, else fp32
     device: str = "auto"  # auto, cpu, mps, cuda, cuda:N
     seed: int = 0
+    gradient_checkpointing: bool = False  # less memory for about a third more time
     lora_rank: int = 16
     lora_alpha: int = 32
 
@@ -128,12 +129,21 @@ def _typed(key: str, value: object, kind: object) -> object:
             return kind(str(value))
         except ValueError:
             raise BadConfig(f"{key} must be one of {', '.join(kind)}, got {value!r}") from None
+    if kind is bool:
+        return _truth(key, value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise BadConfig(f"{key} must be {_word(kind)}, got {value!r}")
     try:
         return _number(value, kind) if kind in (int, float) else str(value)
     except ValueError:
         raise BadConfig(f"{key} must be {_word(kind)}, got {value!r}") from None
+
+
+def _truth(key: str, value: object) -> bool:
+    known = {"true": True, "false": False}
+    if str(value).lower() not in known:
+        raise BadConfig(f"{key} must be true or false, got {value!r}")
+    return known[str(value).lower()]
 
 
 def _number(value: str | float, kind: object) -> float:

@@ -76,7 +76,7 @@ def purge_count(conn: Connection, name: str) -> int:
 
 
 def purge(conn: Connection, name: str) -> int:
-    """Erase the text of pairs that no other visible dataset holds, keep their hashes, mark the runs that trained on it."""
+    """Erase text that no other visible dataset holds, keep hashes, mark runs that trained on it; how many pairs."""
     dataset_id = get(conn, name).id
     ids = list(conn.execute(select(pairs.c.id).where(_held_by_it_alone(dataset_id))).scalars())
     for start in range(0, len(ids), 1000):
@@ -109,7 +109,7 @@ def _forget_words(conn: Connection, ids: list[int]) -> None:
         conn.execute(
             text(
                 "INSERT INTO pair_words(pair_words, rowid, prompt, response_a, response_b) "
-                f"SELECT 'delete', id, prompt, response_a, response_b FROM pairs WHERE id = :id AND id <= {indexed}"  # noqa: S608 - no input
+                f"SELECT 'delete', id, prompt, response_a, response_b FROM pairs WHERE id = :id AND id <= {indexed}"
             ),
             {"id": pair_id},
         )

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -21,7 +22,7 @@ class StoredEvaluation:
     dataset_id: int
     part: Part | None
     against: str
-    metrics: Mapping[str, object]
+    metrics: Mapping[str, Any]
     created: float
 
 

@@ -11,15 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from core.errors import BadFile
-from core.label import label_of
-from core.records import BadRow, Consistency, Kind, PairRow, IdenticalRow, Part, Preference, Vote
+from core.records import BadRow, Consistency, IdenticalRow, Kind, PairRow, Part, Vote
 from core.split import part_of
 from db import labelers as labeler_rows
 from db.connect import read, write
-from db.labels import count_labels, rebuild, upsert_labels
+from db.labels import count_labels, rebuild
 from db.schema import (
     aliases,
     datasets,
@@ -33,7 +32,7 @@ from db.schema import (
 
 BATCH_ROWS = 1000  # keeps a transaction under 200 ms on two slow cores
 REPORT_SECONDS = 0.3
-STALE_IMPORT_SECONDS = 3600.0
+STALE_IMPORT_SECONDS = 120.0  # a living import writes every second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +54,6 @@ class ImportCounts:
         duplicates: pairs that brought neither a new membership nor a new vote.
         conflicts: pairs on which one labeler's votes contradict each other in the same or an unknown order.
         skipped: bad rows left out.
-        deferred: more ids of pairs that the dataset has already.
     """
 
     dataset: str
@@ -247,7 +245,7 @@ def _look_up(conn: Connection, tally: _Tally, hashes: list[bytes], row_ids: list
     by_pair = select(memberships.c.pair_id, memberships.c.row_id).where(
         in_dataset, memberships.c.pair_id.in_(list(pair_ids.values()))
     )
-    members = {pair_id: row_id for pair_id, row_id in conn.execute(by_pair)}
+    members = {row.pair_id: row.row_id for row in conn.execute(by_pair)}
     by_id = select(memberships.c.row_id, memberships.c.pair_id, memberships.c.line).where(
         in_dataset, memberships.c.row_id.in_(row_ids)
     )

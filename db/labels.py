@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import pandas as pd
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select
@@ -101,7 +102,7 @@ def count_labels(conn: Connection, dataset_id: int, *, including: int | None = N
         .where(mine)
         .group_by(labels.c.labeler_id)
     )
-    return {labeler_id: count for labeler_id, count in conn.execute(counted)}
+    return {int(row[0]): int(row[1]) for row in conn.execute(counted)}
 
 
 def _published(including: int | None) -> ColumnElement[bool]:
@@ -142,12 +143,12 @@ def _votes_of(
 
 
 def _label(row: object) -> Label:
-    values: Mapping[str, object] = row._mapping  # type: ignore[attr-defined]  # noqa: SLF001 - a Row's public name
+    values: Mapping[str, Any] = row._mapping  # type: ignore[attr-defined]
     side = values["side"]
     return Label(
-        p_a=float(str(values["p_a"])),
-        p_tie=float(str(values["p_tie"])),
+        p_a=float(values["p_a"]),
+        p_tie=float(values["p_tie"]),
         side=None if side is None else Preference(side),
         consistency=Consistency(values["consistency"]),
-        num_votes=int(str(values["num_votes"])),
+        num_votes=int(values["num_votes"]),
     )

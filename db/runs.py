@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pandas as pd
 from sqlalchemy import Connection, case, delete, func, insert, select, update
@@ -40,7 +41,7 @@ class Run:
     progress: float | None
     progress_text: str | None
     seconds_left: float | None
-    metrics: Mapping[str, object]
+    metrics: Mapping[str, Any]
     checkpoint: str | None
     error: str | None
     unreproducible: bool
@@ -152,7 +153,7 @@ def ask_stop(conn: Connection, run_id: int) -> None:
     )
 
 
-def finish(  # noqa: PLR0913 - how a run ended has this many facts
+def finish(
     conn: Connection,
     run_id: int,
     *,
@@ -215,7 +216,7 @@ def _queued_places(conn: Connection) -> list[tuple[Run, float]]:
 
 
 def _run(row: object) -> Run:
-    values = dict(row._mapping)  # type: ignore[attr-defined]  # noqa: SLF001 - a Row's public name
+    values = dict(row._mapping)  # type: ignore[attr-defined]
     values.pop("place")
     values["kind"], values["state"] = RunKind(values["kind"]), RunState(values["state"])
     values["config"] = json.loads(values["config"])

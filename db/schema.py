@@ -96,7 +96,7 @@ aliases = Table(
     Index("aliases_by_import", "import_id"),
 )
 
-# How many of a dataset's pairs a labeler has labels on: counting a million of them takes a second, reading this does not.
+# How many of a dataset's pairs a labeler has labels on: counting a million takes a second, reading this does not.
 dataset_labelers = Table(
     "dataset_labelers",
     metadata,

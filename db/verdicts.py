@@ -130,7 +130,7 @@ def _touch(conn: Connection, pair_id: int) -> None:
 
 
 def _verdict(row: object) -> Verdict:
-    values = row._mapping  # type: ignore[attr-defined]  # noqa: SLF001 - a Row's public name
+    values = row._mapping  # type: ignore[attr-defined]
     side = values["label_side"]
     return Verdict(
         id=values["id"],

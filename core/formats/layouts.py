@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, TypeVar
 
@@ -155,7 +155,7 @@ def _implicit(row: Row, options: ReadOptions) -> list[Found]:
 
 
 def _transcript(row: Row, options: ReadOptions) -> list[Found]:
-    """hh-rlhf: "\\n\\nHuman: ...\\n\\nAssistant: ..." on both sides."""
+    """hh-rlhf: turns that begin with `Human:` or `Assistant:` after an empty line, on both sides."""
     chosen, rejected = _turns(row["chosen"], "chosen"), _turns(row["rejected"], "rejected")
     return [_preferred(*_without_common_turns((), chosen, rejected), options)]
 
@@ -395,7 +395,7 @@ def read_text(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise Refused("wrong type", f"{name} must be a text, got {type(value).__name__}")
     if not value.strip():
-        raise Refused(f"empty {name.split('[')[0]}", f"{name} is empty")
+        raise Refused(f"empty {name.split('[', maxsplit=1)[0]}", f"{name} is empty")
     return value
 
 

@@ -36,7 +36,8 @@ def rank_by_doubt(frame: pd.DataFrame, *, error_rate: float = ERROR_RATE) -> pd.
         error_rate: share of labels taken to be wrong; de-noises the model's probability.
 
     Returns:
-        The same rows with doubt in [0, 1] or nan, bucket, rank from 1, p_model = P(side) by the model, prior, temperature.
+        The same rows with doubt in [0, 1] or nan, bucket, rank from 1, p_model = P(side) by the model, prior,
+        temperature.
     """
     found = frame.copy()
     sign = found["side"].map({"a": 1.0, "b": -1.0}).astype(float).to_numpy()
@@ -50,7 +51,7 @@ def rank_by_doubt(frame: pd.DataFrame, *, error_rate: float = ERROR_RATE) -> pd.
     doubt = np.where(np.isnan(side_margin), prior, with_model)
     doubt[np.isnan(sign)] = np.nan
     found["doubt"], found["p_model"], found["prior"], found["temperature"] = doubt, p_again, prior, temperature
-    found["bucket"] = [_bucket(row) for row in found.to_dict("records")]
+    found["bucket"] = [_bucket({str(key): value for key, value in row.items()}) for row in found.to_dict("records")]
     # Ties in doubt fall by margin, then by the stored row: the same store gives the same list.
     found["_side_margin"] = side_margin
     found = found.sort_values(["doubt", "_side_margin", "pair_id"], ascending=[False, True, True], na_position="last")
@@ -79,7 +80,7 @@ def _priors(found: pd.DataFrame) -> Array:
     return np.asarray(expit(logit(base) + np.where(split, 0.0, UNSURE_WEIGHT * unsure)), dtype=np.float64)
 
 
-def _bucket(row: Mapping[str, object]) -> str:
+def _bucket(row: Mapping[str, object]) -> str:  # noqa: PLR0911 - a list of rules reads best as one
     """The first rule that holds; `describe` says it in words."""
     sided = isinstance(row["side"], str)
     if not row["usable"] or (not sided and row["p_a"] != row["p_a"]):

@@ -1,0 +1,212 @@
+"""What a training run publishes: a folder that a public library loads, with what proves that it does."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+
+from core.config import Method, TrainConfig
+from core.engine.backbone import Backbone
+from core.engine.model import Loaded, RewardModel
+from core.engine.score import rewards_of
+from core.engine.tokens import TokenRules, encode
+from core.errors import NotFound, RunFailed
+from core.records import Message, Pair
+
+FACTS, CANARIES, CARD = "tiebreak.json", "canaries.jsonl", "README.md"
+LEAST_CANARIES = 8
+TOLERANCE = 1e-4  # float32, another batch shape
+_DENSE = "2_Dense"
+
+
+def save(
+    loaded: Loaded,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    temperature: float | None,
+    canary_pairs: Sequence[Pair],
+    card: str,
+) -> None:
+    """Write a checkpoint beside its place, then rename; a full disk leaves nothing and is one sentence."""
+    beside = folder.with_name(folder.name + ".partial")
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        canaries = _canaries(loaded, canary_pairs)
+        _save_model(loaded, beside)
+        _write_facts(loaded, config, beside, temperature, canaries)
+        lines = (json.dumps(canary, ensure_ascii=False) for canary in canaries)
+        (beside / CANARIES).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (beside / CARD).write_text(card, encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        beside.replace(folder)
+    except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise RunFailed(f"the checkpoint could not be written to {folder}: {error.strerror or error}") from None
+    except Exception as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        # safetensors reports a full disk as an error of its own.
+        if "No space left" in str(error):
+            raise RunFailed(f"the checkpoint could not be written to {folder}: no space left on device") from None
+        raise
+
+
+def prove(folder: Path) -> None:
+    """Reload in a fresh process with the public library alone. If a reward differs: RunFailed, the folder set aside."""
+    script = Path(__file__).with_name("prove.py")
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(
+        [sys.executable, "-I", str(script), str(folder)], capture_output=True, text=True, env=environment, check=False
+    )
+    if done.returncode != 0:
+        set_aside = folder.with_name(folder.name + ".unproven")
+        shutil.rmtree(set_aside, ignore_errors=True)
+        folder.replace(set_aside)
+        words = (done.stdout.strip() or done.stderr.strip() or "no word").splitlines()[-1]
+        raise RunFailed(
+            f"the saved checkpoint does not reproduce its rewards in a fresh process ({words}): {set_aside}"
+        )
+
+
+def load(folder: Path, device: torch.device) -> Loaded:
+    """A published checkpoint, ready to score."""
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFound(f"{folder} is no Tiebreak checkpoint: it has no {FACTS}") from None
+    rules = TokenRules(**facts["rules"])
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    model = (_load_decoder if rules.pooling == "last" else _load_encoder)(folder)
+    return Loaded(
+        model=model.to(device).eval(),
+        tokenizer=tokenizer,
+        rules=rules,
+        device=device,
+        backbone=Backbone(**facts["backbone"]),
+        temperature=facts["temperature"],
+    )
+
+
+def _load_decoder(folder: Path) -> RewardModel:
+    shell = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
+    return RewardModel(shell.base_model, shell.score, pooling="last", shell=shell)
+
+
+def _load_encoder(folder: Path) -> RewardModel:
+    from safetensors.torch import load_file  # noqa: PLC0415 - only here
+
+    backbone = AutoModel.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
+    weight = load_file(folder / _DENSE / "model.safetensors")["linear.weight"]
+    head = nn.Linear(weight.shape[1], 1, bias=False)
+    with torch.no_grad():
+        head.weight.copy_(weight)
+    return RewardModel(backbone, head, pooling="mean")
+
+
+def _save_model(loaded: Loaded, folder: Path) -> None:
+    model = loaded.model
+    backbone = model.backbone
+    if hasattr(backbone, "merge_and_unload"):
+        # A copy is merged: the caller may go on scoring with the adapter in place.
+        backbone = _merged(backbone)
+    if model.pooling == "last":
+        _save_decoder(model, backbone, folder)
+        loaded.tokenizer.save_pretrained(folder)
+    else:
+        _save_sentence_transformer(loaded, backbone, folder)
+
+
+def _merged(backbone: nn.Module) -> nn.Module:
+    import copy  # noqa: PLC0415 - only adapters need it
+
+    merged: nn.Module = copy.deepcopy(backbone).merge_and_unload()  # type: ignore[operator]  # a PeftModel
+    return merged
+
+
+def _save_decoder(model: RewardModel, backbone: nn.Module, folder: Path) -> None:
+    shell: Any = model.shell
+    own = shell.base_model_prefix
+    before = getattr(shell, own)
+    setattr(shell, own, backbone)
+    try:
+        shell.config.num_labels, shell.config.problem_type = 1, "regression"
+        shell.save_pretrained(folder, safe_serialization=True)
+    finally:
+        setattr(shell, own, before)
+
+
+def _save_sentence_transformer(loaded: Loaded, backbone: nn.Module, folder: Path) -> None:
+    """Transformer, mean Pooling, no Normalize, Dense to one without bias."""
+    from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - seconds of import
+    from sentence_transformers.models import Dense, Pooling, Transformer  # noqa: PLC0415
+
+    scratch = folder.with_name(folder.name + ".backbone")
+    try:
+        backbone.save_pretrained(scratch, safe_serialization=True)  # type: ignore[operator]  # a PreTrainedModel
+        loaded.tokenizer.save_pretrained(scratch)
+        transformer = Transformer(str(scratch), max_seq_length=loaded.rules.max_tokens)
+        width = loaded.model.head.in_features
+        dense = Dense(width, 1, bias=False, activation_function=nn.Identity())
+        with torch.no_grad():
+            dense.linear.weight.copy_(loaded.model.head.weight.float().cpu())
+        pooling = Pooling(width, pooling_mode="mean")
+        SentenceTransformer(modules=[transformer, pooling, dense], device="cpu").save(
+            str(folder), create_model_card=False, safe_serialization=True
+        )
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _canaries(loaded: Loaded, pairs: Sequence[Pair]) -> list[dict[str, object]]:
+    """Texts with the rewards they must have after a reload: the longest and a trimmed one among them."""
+    texts = [(pair.prompt, response) for pair in pairs for response in (pair.response_a, pair.response_b)]
+    longest = max(texts, key=lambda text: len(text[1]) + sum(len(m.content) for m in text[0]))
+    # Long enough to be trimmed whatever the backbone: every word is at least one token.
+    overlong = ((*longest[0][:-1], Message(longest[0][-1].role, "word " * loaded.rules.max_tokens)), longest[1])
+    chosen = list(dict.fromkeys([longest, overlong, *texts]))[: max(LEAST_CANARIES, 12)]
+    while len(chosen) < LEAST_CANARIES:
+        chosen.append((chosen[0][0], f"canary {len(chosen)}"))
+    rows = [encode(loaded.tokenizer, loaded.rules, prompt, (response,))[0] for prompt, response in chosen]
+    values = rewards_of(loaded, rows)
+    return [
+        {
+            "prompt": [{"role": m.role.value, "content": m.content} for m in prompt],
+            "response": response,
+            "text": row.text,
+            "input_ids": list(row.input_ids),
+            "reward": value,
+        }
+        for (prompt, response), row, value in zip(chosen, rows, values, strict=True)
+    ]
+
+
+def _write_facts(
+    loaded: Loaded,
+    config: TrainConfig,
+    folder: Path,
+    temperature: float | None,
+    canaries: Sequence[dict[str, object]],
+) -> None:
+    ids = canaries[0]["input_ids"]
+    assert isinstance(ids, list)  # made above
+    facts = {
+        "temperature": temperature,
+        "rules": asdict(loaded.rules),
+        "pooled_token_id": ids[-1] if loaded.rules.pooling == "last" else None,
+        "pad_token_id": loaded.tokenizer.pad_token_id,
+        "backbone": asdict(loaded.backbone),
+        "method": Method(config.method).value,
+        "config": asdict(config),
+    }
+    (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

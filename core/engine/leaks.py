@@ -1,0 +1,37 @@
+"""Training pairs whose response also stands under a held-out prompt are left out: they would teach the test."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from core.records import Part, SnapshotPair
+
+LEAST_WORDS = 8
+MOST_PROMPTS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaks:
+    """Ids of training pairs to leave out, and responses that stand under too many prompts to link anything."""
+
+    pair_ids: frozenset[int]
+    repeated_responses: tuple[str, ...]
+
+
+def find_leaks(pairs: Sequence[SnapshotPair]) -> Leaks:
+    """A response of 8 or more words under 2 or 3 prompts links them; under more it is a stock phrase."""
+    prompts: dict[str, set[str]] = defaultdict(set)
+    held_out: set[str] = set()
+    for one in pairs:
+        for response in _long(one):
+            prompts[response].add(one.pair.prompt_hash)
+            if one.part is not Part.TRAIN:
+                held_out.add(response)
+    repeated = {response for response, under in prompts.items() if len(under) > MOST_PROMPTS}
+    linking = held_out - repeated
+    leaking = [one.pair_id for one in pairs if one.part is Part.TRAIN and any(r in linking for r in _long(one))]
+    return Leaks(pair_ids=frozenset(leaking), repeated_responses=tuple(sorted(repeated)))
+
+
+def _long(one: SnapshotPair) -> Iterable[str]:
+    return (text for text in (one.pair.response_a, one.pair.response_b) if len(text.split()) >= LEAST_WORDS)

@@ -1,0 +1,186 @@
+"""A reward model: a transformers backbone and a scalar head without bias, the head in float32."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
+
+from core.config import Method, TrainConfig
+from core.engine import backbone as backbones
+from core.engine.tokens import DEFAULT_MAX_TOKENS, Encoded, TokenRules
+from core.errors import BadConfig, NotFound
+
+# Texts are trimmed by our own rule; a tokenizer that also warns about their length says nothing new.
+_UNLIMITED = 10**9
+
+
+class RewardModel(nn.Module):
+    """r(x, y) = w . pooled(x, y).
+
+    Attributes:
+        shell: for decoders, the AutoModelForSequenceClassification that owns backbone and head; it is what is saved.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Linear, *, pooling: str, shell: nn.Module | None = None) -> None:
+        super().__init__()
+        self.backbone, self.head, self.pooling = backbone, head, pooling
+        object.__setattr__(self, "shell", shell)  # not a submodule: its weights are backbone and head already
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Rewards, shape (B,), float32, of right-padded ids and mask, shape (B, T)."""
+        pooled = self.pool(self.hidden(input_ids, attention_mask), attention_mask)
+        with torch.autocast(pooled.device.type, enabled=False):
+            return nn.functional.linear(pooled, self.head.weight.float()).squeeze(-1)
+
+    def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Last hidden states, shape (B, T, D)."""
+        output: Tensor = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return output
+
+    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """What the head sees, float32, shape (B, D). The position comes from the mask, never from an id."""
+        states = hidden.float()
+        if self.pooling == "mean":
+            return (states * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)
+        positions = torch.arange(mask.shape[1], device=mask.device)
+        last = (positions * mask).argmax(dim=1)
+        return states[torch.arange(len(states), device=mask.device), last]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A reward model with everything that turns text into its rewards."""
+
+    model: RewardModel
+    tokenizer: PreTrainedTokenizerBase
+    rules: TokenRules
+    device: torch.device
+    backbone: backbones.Backbone
+    temperature: float | None = None
+
+
+def load_backbone(config: TrainConfig, device: torch.device) -> Loaded:
+    """A pretrained backbone with a fresh head, ready to train by `config.method`. Seeds the head by `config.seed`."""
+    found = backbones.resolve(config.backbone)
+    try:
+        architecture = AutoConfig.from_pretrained(found.path, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(found.path, trust_remote_code=False, use_fast=True)
+    except (OSError, ValueError) as error:
+        raise NotFound(f"backbone {found.name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+    if not tokenizer.is_fast:
+        raise BadConfig(f"backbone {found.name!r} has no fast tokenizer (tokenizer.json), which Tiebreak needs")
+    tokenizer.model_max_length = _UNLIMITED
+    torch.manual_seed(config.seed)
+    model = (_decoder if is_decoder(architecture) else _encoder)(found, tokenizer)
+    nn.init.normal_(model.head.weight, std=(model.head.in_features + 1) ** -0.5)
+    _disable_dropout(model)
+    _choose_trainable(model, config)
+    rules = TokenRules(
+        max_tokens=_max_tokens(architecture, config.max_tokens),
+        pooling=model.pooling,
+        append_eos=model.pooling == "last" and tokenizer.eos_token_id is not None,
+    )
+    return Loaded(model=model.to(device), tokenizer=tokenizer, rules=rules, device=device, backbone=found)
+
+
+def is_decoder(architecture: Any) -> bool:
+    """BERT can be a causal model too; what also has a masked-language head is an encoder here."""
+    kind = architecture.model_type
+    return kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+
+def _decoder(found: backbones.Backbone, tokenizer: PreTrainedTokenizerBase) -> RewardModel:
+    shell = AutoModelForSequenceClassification.from_pretrained(
+        found.path,
+        num_labels=1,
+        problem_type="regression",
+        dtype=torch.float32,
+        trust_remote_code=False,
+        use_safetensors=True,
+    )
+    ensure_pad_token(tokenizer, shell)
+    return RewardModel(shell.base_model, shell.score, pooling="last", shell=shell)
+
+
+def _encoder(found: backbones.Backbone, tokenizer: PreTrainedTokenizerBase) -> RewardModel:
+    backbone = AutoModel.from_pretrained(found.path, dtype=torch.float32, trust_remote_code=False, use_safetensors=True)
+    if tokenizer.pad_token_id is None:
+        raise BadConfig(f"backbone {found.name!r} is an encoder whose tokenizer has no padding token")
+    head = nn.Linear(backbone.config.hidden_size, 1, bias=False)
+    return RewardModel(backbone, head, pooling="mean")
+
+
+def ensure_pad_token(tokenizer: PreTrainedTokenizerBase, shell: Any) -> None:
+    """A padding id that no pooled position can have: public libraries pool the last id that is not padding."""
+    pooled = {tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id}
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id in pooled:
+        unused = [
+            str(token)
+            for token_id, token in tokenizer.added_tokens_decoder.items()
+            if token.special and token_id not in pooled and "pad" in str(token).lower()
+        ]
+        tokenizer.pad_token = unused[0] if unused else "[PAD]"
+    if tokenizer.pad_token_id is None or len(tokenizer) > shell.get_input_embeddings().num_embeddings:
+        tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+        shell.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    shell.config.pad_token_id = tokenizer.pad_token_id
+    shell.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+
+
+def _disable_dropout(model: nn.Module) -> None:
+    # A pair's two rewards must differ by their responses, not by two random masks.
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+
+
+def _choose_trainable(model: RewardModel, config: TrainConfig) -> None:
+    if config.method is not Method.FULL:
+        model.backbone.requires_grad_(False)  # noqa: FBT003 - torch's own signature
+    if config.method is Method.LORA:
+        from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - seconds of import
+
+        adapter = LoraConfig(
+            r=config.lora_rank, lora_alpha=config.lora_alpha, lora_dropout=0.0, target_modules="all-linear"
+        )
+        model.backbone = get_peft_model(model.backbone, adapter)
+    if config.gradient_checkpointing and config.method is not Method.PROBE:
+        enable: Any = model.backbone.gradient_checkpointing_enable
+        enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.head.requires_grad_(True)  # noqa: FBT003 - torch's own signature
+
+
+def _max_tokens(architecture: Any, asked: int | None) -> int:
+    text = architecture.get_text_config()
+    positions = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)
+    limit = int(positions) if positions else DEFAULT_MAX_TOKENS
+    # RoBERTa counts positions from its padding id.
+    if text.model_type in {"roberta", "xlm-roberta", "camembert"}:
+        limit -= 2
+    if asked is not None and asked > limit:
+        raise BadConfig(f"max_tokens must be at most the model's {limit} positions, got {asked}")
+    return asked or min(DEFAULT_MAX_TOKENS, limit)
+
+
+def batch_of(loaded: Loaded, rows: Sequence[Encoded]) -> tuple[Tensor, Tensor]:
+    """Right-padded ids and mask, shape (B, T), on the model's device."""
+    longest = max(len(row.input_ids) for row in rows)
+    ids = torch.full((len(rows), longest), int(loaded.tokenizer.pad_token_id), dtype=torch.long)
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    for place, row in enumerate(rows):
+        ids[place, : len(row.input_ids)] = torch.tensor(row.input_ids)
+        mask[place, : len(row.input_ids)] = 1
+    return ids.to(loaded.device), mask.to(loaded.device)

@@ -1,0 +1,121 @@
+"""Text becomes tokens: one function for training, scoring, preflight and checkpoints.
+
+A pair is trimmed as one: both sides lose the same turns and the same words of the prompt, so that a difference in
+reward never comes from a difference in what was cut.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from core.records import Message, Role
+
+DEFAULT_MAX_TOKENS = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRules:
+    """How texts become tokens; saved with the checkpoint.
+
+    Attributes:
+        pooling: `last`, the last real token (decoders); `mean`, over all real tokens (encoders).
+        append_eos: end every text in the tokenizer's EOS.
+    """
+
+    max_tokens: int
+    pooling: str
+    append_eos: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """One prompt with one response.
+
+    Attributes:
+        text: what a public library tokenizes to the same ids.
+        response_start: first token of the response; before it is the prompt.
+        trimmed: something was cut to fit max_tokens.
+    """
+
+    text: str
+    input_ids: tuple[int, ...]
+    response_start: int
+    trimmed: bool
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase, rules: TokenRules, prompt: Sequence[Message], responses: Sequence[str]
+) -> list[Encoded]:
+    """Encode the responses to one prompt so that each fits max_tokens, trimmed alike.
+
+    The prompt loses its oldest turns, then its front. If a response alone is too long, all keep the same number of
+    tokens from their starts.
+    """
+    made = [_encode_one(tokenizer, rules, prompt, response) for response in responses]
+    if not _too_long(made, rules):
+        return made
+    turns, kept = list(prompt), list(responses)
+    while _too_long(made, rules) and len(turns) > 1:
+        turns.pop(0)
+        made = [_encode_one(tokenizer, rules, turns, response) for response in kept]
+    while _too_long(made, rules) and turns and turns[0].content:
+        excess = max(len(one.input_ids) for one in made) - rules.max_tokens
+        turns[0] = Message(turns[0].role, _without_front(tokenizer, turns[0].content, excess))
+        made = [_encode_one(tokenizer, rules, turns, response) for response in kept]
+    room = min(_num_tokens(tokenizer, max(kept, key=len)), rules.max_tokens)
+    while _too_long(made, rules) and room > 1:
+        room -= max(1, max(len(one.input_ids) for one in made) - rules.max_tokens)
+        kept = [_start(tokenizer, response, max(room, 1)) for response in responses]
+        made = [_encode_one(tokenizer, rules, turns, response) for response in kept]
+    return [
+        Encoded(text=one.text, input_ids=one.input_ids, response_start=one.response_start, trimmed=True) for one in made
+    ]
+
+
+def render(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message], response: str) -> tuple[str, int]:
+    """The text of a prompt with a response, and where the response begins in it (characters)."""
+    if tokenizer.chat_template is None:
+        turns = "".join(f"{turn.role.value}: {turn.content}\n\n" for turn in prompt)
+        before = f"{turns}{Role.ASSISTANT.value}: "
+        return before + response, len(before)
+    messages = [{"role": turn.role.value, "content": turn.content} for turn in prompt]
+    whole = tokenizer.apply_chat_template([*messages, {"role": "assistant", "content": response}], tokenize=False)
+    text = str(whole)
+    eos = tokenizer.eos_token
+    # ChatML ends in EOS and a newline; without this the newline would be what is pooled.
+    if isinstance(eos, str) and text.rstrip().endswith(eos):
+        text = text.rstrip()
+    return text, max(text.rfind(response.strip()), 0)
+
+
+def _encode_one(
+    tokenizer: PreTrainedTokenizerBase, rules: TokenRules, prompt: Sequence[Message], response: str
+) -> Encoded:
+    text, start = render(tokenizer, prompt, response)
+    # A chat template writes its own BOS; the tokenizer must not put a second one before it.
+    made = tokenizer(text, add_special_tokens=tokenizer.chat_template is None, return_offsets_mapping=True)
+    ids, offsets = list(made["input_ids"]), made["offset_mapping"]
+    response_start = next((place for place, (_, end) in enumerate(offsets) if end > start), len(ids) - 1)
+    if rules.append_eos and ids[-1] != tokenizer.eos_token_id:
+        ids.append(int(tokenizer.eos_token_id))
+        text += str(tokenizer.eos_token)
+    return Encoded(text=text, input_ids=tuple(ids), response_start=response_start, trimmed=False)
+
+
+def _too_long(made: Sequence[Encoded], rules: TokenRules) -> bool:
+    return any(len(one.input_ids) > rules.max_tokens for one in made)
+
+
+def _num_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _without_front(tokenizer: PreTrainedTokenizerBase, text: str, num_tokens: int) -> str:
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    return "" if num_tokens >= len(offsets) else text[offsets[num_tokens][0] :]
+
+
+def _start(tokenizer: PreTrainedTokenizerBase, text: str, num_tokens: int) -> str:
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    return text if num_tokens >= len(offsets) else text[: offsets[num_tokens - 1][1]]

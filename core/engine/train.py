@@ -1,0 +1,292 @@
+"""Training: a generator of steps. The worker pulls, stores them, and stops by not pulling."""
+
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from core.config import Overflow, Precision, Ties, TrainConfig
+from core.engine.leaks import find_leaks
+from core.engine.model import Loaded, batch_of
+from core.engine.objective import bradley_terry_loss
+from core.engine.tokens import Encoded, encode
+from core.errors import RunFailed
+from core.records import Part, SnapshotPair, Step
+
+EVALUATIONS = 8
+CLIP_NORM = 1.0
+_GROUPED_BATCHES = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedPair:
+    """A training pair as tokens, with its target."""
+
+    a: Encoded
+    b: Encoded
+    p_a: float
+    weight: float
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.a.input_ids) + len(self.b.input_ids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What became of a snapshot's pairs; the last four are of train and valid."""
+
+    num_train: int
+    num_valid: int
+    num_test: int
+    ties: int
+    leaking: int
+    repeated_responses: int
+    trimmed: int
+    dropped: int
+    same_after_trimming: int
+    ties_left_out: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Pairs ready to train and to evaluate on, tokenized once."""
+
+    train: tuple[EncodedPair, ...]
+    valid: tuple[EncodedPair, ...]
+    counts: Counts
+
+
+def prepare(loaded: Loaded, config: TrainConfig, pairs: Sequence[SnapshotPair]) -> Prepared:
+    """Tokenize a snapshot and leave out what must not be trained on, counted."""
+    leaks = find_leaks(pairs)
+    kept: dict[Part, list[EncodedPair]] = {part: [] for part in Part}
+    counted = {"ties": 0, "trimmed": 0, "dropped": 0, "same_after_trimming": 0, "ties_left_out": 0}
+    for one in pairs:
+        is_tie = one.p_tie > 0 and one.p_a == 0.5
+        counted["ties"] += is_tie
+        if one.part is Part.TEST or one.pair_id in leaks.pair_ids:
+            continue
+        a, b = encode(loaded.tokenizer, loaded.rules, one.pair.prompt, (one.pair.response_a, one.pair.response_b))
+        counted["trimmed"] += a.trimmed
+        if is_tie and config.ties is Ties.DROP:
+            counted["ties_left_out"] += 1
+        elif a.trimmed and config.overflow is Overflow.DROP:
+            counted["dropped"] += 1
+        elif a.input_ids == b.input_ids:
+            counted["same_after_trimming"] += 1
+        else:
+            kept[one.part].append(EncodedPair(a=a, b=b, p_a=one.p_a, weight=one.weight))
+    if not kept[Part.TRAIN]:
+        raise RunFailed(f"no pair of the train part is left to train on ({counted}, leaking {len(leaks.pair_ids)})")
+    counts = Counts(
+        num_train=len(kept[Part.TRAIN]),
+        num_valid=len(kept[Part.VALID]),
+        num_test=sum(one.part is Part.TEST for one in pairs),
+        leaking=len(leaks.pair_ids),
+        repeated_responses=len(leaks.repeated_responses),
+        **counted,
+    )
+    return Prepared(train=tuple(kept[Part.TRAIN]), valid=tuple(kept[Part.VALID]), counts=counts)
+
+
+def train(loaded: Loaded, config: TrainConfig, prepared: Prepared) -> Iterator[Step]:
+    """Yield optimizer steps. However it ends (its last step, or no more pulling), the best weights are in the model.
+
+    The best are those with the lowest NLL on valid; without valid pairs, the last.
+    """
+    model = loaded.model
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, lr=config.peak_learning_rate, weight_decay=config.weight_decay)
+    pairs_a_step = config.batch_pairs * config.accumulation
+    steps_an_epoch = math.ceil(len(prepared.train) / pairs_a_step)
+    num_steps = steps_an_epoch * config.epochs
+    evaluate_every = max(1, num_steps // EVALUATIONS)
+    keeper = _Best(trainable)
+    scaler = torch.amp.GradScaler(loaded.device.type, enabled=_dtype(loaded, config) is torch.float16)
+    order: list[int] = []
+    try:
+        yield _first_step(loaded, config, prepared, keeper, num_steps)
+        for step in range(1, num_steps + 1):
+            epoch, within = divmod(step - 1, steps_an_epoch)
+            if within == 0:
+                order = _length_grouped(prepared.train, config.batch_pairs, seed=config.seed * 1000 + epoch)
+            chosen = order[within * pairs_a_step : (within + 1) * pairs_a_step]
+            began = time.monotonic()
+            rate = config.peak_learning_rate * _schedule(step, num_steps, config.warmup)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss, right, norm = _step(loaded, config, [prepared.train[i] for i in chosen], optimizer, scaler, trainable)
+            rate_of_pairs = len(chosen) / max(time.monotonic() - began, 1e-9)
+            evaluated = step % evaluate_every == 0 or step == num_steps
+            measured = evaluate(loaded, config, prepared.valid) if evaluated and prepared.valid else None
+            is_best = keeper.offer(measured.nll) if measured is not None else False
+            yield Step(
+                step=step,
+                num_steps=num_steps,
+                epoch=step / steps_an_epoch,
+                loss=loss,
+                accuracy=right,
+                learning_rate=rate,
+                gradient_norm=norm,
+                pairs_per_second=rate_of_pairs,
+                valid_nll=None if measured is None else measured.nll,
+                valid_accuracy=None if measured is None else measured.accuracy,
+                is_best=is_best,
+            )
+    finally:
+        keeper.restore()
+        model.eval()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Mean NLL (nats) and accuracy over pairs; accuracy None where no pair is decided."""
+
+    nll: float
+    accuracy: float | None
+
+
+@torch.no_grad()
+def evaluate(loaded: Loaded, config: TrainConfig, pairs: Sequence[EncodedPair]) -> Measured:
+    """Per pair, in float32, whatever the batches: never a mean of batch means."""
+    loaded.model.eval()
+    nll, right, decided = 0.0, 0.0, 0
+    order = sorted(range(len(pairs)), key=lambda i: pairs[i].num_tokens)
+    for start in range(0, len(order), config.batch_pairs * 2):
+        batch = [pairs[i] for i in order[start : start + config.batch_pairs * 2]]
+        with _autocast(loaded, config):
+            margin = _margins(loaded, batch)
+        target = torch.tensor([pair.p_a for pair in batch], device=margin.device)
+        nll += float(bradley_terry_loss(margin, target).sum())
+        credit, count = _credit(margin, target)
+        right, decided = right + credit, decided + count
+    return Measured(nll / len(pairs), right / decided if decided else None)
+
+
+def _first_step(loaded: Loaded, config: TrainConfig, prepared: Prepared, keeper: "_Best", num_steps: int) -> Step:
+    """Step 0: where training starts from."""
+    some = evaluate(loaded, config, prepared.train[: config.batch_pairs * 4])
+    valid = evaluate(loaded, config, prepared.valid) if prepared.valid else None
+    is_best = keeper.offer(valid.nll) if valid is not None else False
+    return Step(
+        step=0,
+        num_steps=num_steps,
+        epoch=0.0,
+        loss=some.nll,
+        accuracy=some.accuracy,
+        valid_nll=None if valid is None else valid.nll,
+        valid_accuracy=None if valid is None else valid.accuracy,
+        is_best=is_best,
+    )
+
+
+def _step(
+    loaded: Loaded,
+    config: TrainConfig,
+    chosen: Sequence[EncodedPair],
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    trainable: Sequence[nn.Parameter],
+) -> tuple[float, float | None, float]:
+    """One optimizer step over all its micro-batches: mean loss, accuracy, gradient norm before clipping."""
+    loaded.model.train()
+    optimizer.zero_grad(set_to_none=True)
+    total_weight = sum(pair.weight for pair in chosen)
+    loss_sum, right, decided = 0.0, 0.0, 0
+    for start in range(0, len(chosen), config.batch_pairs):
+        batch = chosen[start : start + config.batch_pairs]
+        with _autocast(loaded, config):
+            margin = _margins(loaded, batch)
+        target = torch.tensor([pair.p_a for pair in batch], device=margin.device)
+        weight = torch.tensor([pair.weight for pair in batch], device=margin.device)
+        losses = bradley_terry_loss(margin, target, label_smoothing=config.label_smoothing)
+        # The mean is over the step's pairs, however they fall into micro-batches.
+        loss = (losses * weight).sum() / total_weight
+        scaler.scale(loss).backward()
+        loss_sum += float(loss.detach())
+        credit, count = _credit(margin.detach(), target)
+        right, decided = right + credit, decided + count
+    scaler.unscale_(optimizer)
+    norm = float(nn.utils.clip_grad_norm_(trainable, CLIP_NORM))
+    scaler.step(optimizer)
+    scaler.update()
+    if not math.isfinite(loss_sum):
+        raise RunFailed(f"the loss became {loss_sum}; use a smaller learning_rate than {config.peak_learning_rate:g}")
+    return loss_sum, right / decided if decided else None, norm
+
+
+def _margins(loaded: Loaded, batch: Sequence[EncodedPair]) -> Tensor:
+    rewards: Tensor = loaded.model(*batch_of(loaded, [pair.a for pair in batch] + [pair.b for pair in batch]))
+    return rewards[: len(batch)] - rewards[len(batch) :]
+
+
+def _credit(margin: Tensor, target: Tensor) -> tuple[float, int]:
+    decided = target != 0.5
+    agrees = torch.sign(margin[decided]) * torch.sign(target[decided] - 0.5)
+    return float((0.5 + 0.5 * agrees).sum()), int(decided.sum())
+
+
+def _schedule(step: int, num_steps: int, warmup: float) -> float:
+    """Linear warm-up, then linear decay to zero just after the last step."""
+    warm = max(1, round(warmup * num_steps))
+    if step <= warm:
+        return step / warm
+    return (num_steps - step + 1) / (num_steps - warm + 1)
+
+
+def _length_grouped(pairs: Sequence[EncodedPair], batch_pairs: int, *, seed: int) -> list[int]:
+    """A seeded order in which neighbours are of like length, so that little is padding."""
+    shuffled = random.Random(seed)
+    order = list(range(len(pairs)))
+    shuffled.shuffle(order)
+    size = batch_pairs * _GROUPED_BATCHES
+    batches: list[list[int]] = []
+    for start in range(0, len(order), size):
+        part = sorted(order[start : start + size], key=lambda i: pairs[i].num_tokens)
+        batches += [part[i : i + batch_pairs] for i in range(0, len(part), batch_pairs)]
+    # A short batch stays last, so that every other step has its full number of pairs.
+    short = [batch for batch in batches if len(batch) < batch_pairs]
+    full = [batch for batch in batches if len(batch) == batch_pairs]
+    shuffled.shuffle(full)
+    return [i for batch in full + short for i in batch]
+
+
+def _dtype(loaded: Loaded, config: TrainConfig) -> torch.dtype | None:
+    wanted = config.precision
+    if wanted is Precision.AUTO:
+        has_bf16 = loaded.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if has_bf16 else None
+    return {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}.get(wanted)
+
+
+def _autocast(loaded: Loaded, config: TrainConfig) -> AbstractContextManager[object]:
+    dtype = _dtype(loaded, config)
+    return nullcontext() if dtype is None else torch.autocast(loaded.device.type, dtype=dtype)
+
+
+class _Best:
+    """Keeps the trainable weights of the lowest NLL on valid, on the CPU."""
+
+    def __init__(self, trainable: Sequence[nn.Parameter]) -> None:
+        self._trainable = trainable
+        self._nll = math.inf
+        self._kept: list[Tensor] | None = None
+
+    def offer(self, nll: float) -> bool:
+        if not nll < self._nll:
+            return False
+        self._nll = nll
+        self._kept = [parameter.detach().to("cpu", copy=True) for parameter in self._trainable]
+        return True
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        if self._kept is not None:
+            for parameter, kept in zip(self._trainable, self._kept, strict=True):
+                parameter.copy_(kept)

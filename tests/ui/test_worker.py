@@ -1,0 +1,109 @@
+"""Runs as rows plus processes: real workers on a real store, with the embedded backbone."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from core.formats import ReadOptions
+from core.records import RunState
+from db import connect, rewards, runs
+from ui import actions
+from ui.processes import Store, is_over, open_store, tend
+
+pytestmark = pytest.mark.slow
+
+GOOD, BAD = "Here is a clear and careful answer about {}.", "I do not care about {} and will not say."
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    rows = [
+        {"prompt": f"Tell me about thing {i}.", "chosen": GOOD.format(i), "rejected": BAD.format(i)} for i in range(80)
+    ]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    opened = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    for _ in actions.import_file(opened, file, dataset="things", options=ReadOptions()):
+        pass
+    return opened
+
+
+def wait_until(store: Store, run_id: int, *, running: bool = False, seconds: float = 120) -> runs.Run:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        run = actions.wait_for(store, run_id)
+        if is_over(run.state) or (running and run.state is RunState.RUNNING and (run.progress or 0) > 0):
+            return run
+        time.sleep(0.1)
+    pytest.fail(f"run {run_id} is still {run.state} ({run.progress_text}) after {seconds} s")
+
+
+def train(store: Store, **settings: object) -> int:
+    return actions.start_training(store, dataset="things", labeler=None, settings=settings)
+
+
+def test_a_probe_run_publishes_a_checkpoint_that_tells_good_from_bad(store):
+    run = wait_until(store, train(store, method="probe"))
+
+    assert run.state is RunState.FINISHED, run.error
+    assert run.metrics["accuracy"]["value"] > 0.9
+    assert (Path(run.checkpoint) / "canaries.jsonl").exists()
+    with connect.read(store.engine) as conn:
+        assert len(runs.steps(conn, run.id)) > 1
+        assert set(rewards.frame(conn, run.id)["part"]) <= {"valid", "test"}
+
+
+def test_a_stopped_run_leaves_a_usable_checkpoint(store):
+    run_id = train(store, method="lora", epochs=200, batch_pairs=4)
+    wait_until(store, run_id, running=True)
+
+    actions.stop_run(store, run_id)
+    run = wait_until(store, run_id)
+
+    assert run.state is RunState.STOPPED, run.error
+    assert (Path(run.checkpoint) / "canaries.jsonl").exists()
+
+
+def test_a_killed_worker_is_reported_and_the_next_in_the_queue_starts(store):
+    first = train(store, method="lora", epochs=200, batch_pairs=4)
+    running = wait_until(store, first, running=True)
+    second = train(store, method="probe")
+    third = train(store, method="probe")
+    with connect.read(store.engine) as conn:
+        assert runs.get(conn, second).state is RunState.QUEUED
+    actions.stop_run(store, third)  # queued: withdrawn at once
+
+    os.kill(running.pid, signal.SIGKILL)
+    time.sleep(0.2)
+    tend(store)
+
+    with connect.read(store.engine) as conn:
+        died = runs.get(conn, first)
+        withdrawn = runs.get(conn, third)
+    assert died.state is RunState.FAILED
+    assert "log" in died.error
+    assert withdrawn.state is RunState.STOPPED
+    assert wait_until(store, second).state is RunState.FINISHED
+
+
+def test_a_crossfit_gives_every_pair_a_margin_of_models_that_did_not_train_on_it(store):
+    run = wait_until(store, actions.start_crossfit(store, dataset="things", labeler=None))
+
+    ranked = actions.triage(store, dataset="things", labeler=None)
+
+    assert run.state is RunState.FINISHED, run.error
+    assert ranked.run.id == run.id
+    assert ranked.frame["margin"].notna().all()
+    assert ranked.frame["doubt"].is_monotonic_decreasing
+
+
+def test_a_run_that_cannot_go_on_says_why_in_one_sentence(store):
+    run = wait_until(store, train(store, method="lora", backbone="no-such/model"))
+
+    assert run.state is RunState.FAILED
+    assert "no-such/model" in run.error
+    assert "\n" not in run.error

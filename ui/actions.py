@@ -1,0 +1,445 @@
+"""What is quick: each verb of the app and the command line, once. Long work becomes a run.
+
+Knows neither Streamlit nor torch. What takes long lives in `ui.worker`.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from core import formats
+from core.config import EMBEDDED_BACKBONE, Targets, TrainConfig, config_from
+from core.errors import BadConfig, BadFile, NotFound, RunFailed, TiebreakError
+from core.formats import ReadOptions
+from core.measure.compare import compare
+from core.measure.triage import rank_by_doubt
+from core.records import Decision, Kind, Order, Part, Preference, RunKind, RunState
+from db import connect, datasets, imports, labelers, labels, pairs, rewards, runs, search, snapshots, verdicts
+from ui import demo_pairs, machine
+from ui.processes import Store, tend
+
+DEMO = "demo"
+DEMO_LABELER = "demo-rule"
+_UPLOADS = "uploads"
+_MIRRORED = {Decision.A: Decision.B, Decision.B: Decision.A}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Triage:
+    """A ranked dataset.
+
+    Attributes:
+        frame: one row a pair, most doubtful first: the columns of `core.measure.triage.rank_by_doubt` and
+            id, subset, part, swapped.
+        run: the crossfit run that the margins are from; None where there is none and doubt is the labeler's evidence.
+    """
+
+    frame: pd.DataFrame
+    labeler: str
+    run: runs.Run | None
+
+
+def name_of(path: Path) -> str:
+    """What a dataset is called where nobody says otherwise: the file's name up to its first dot."""
+    return path.name.split(".")[0] or path.name
+
+
+def layouts() -> tuple[str, ...]:
+    return tuple(layout.name for layout in formats.LAYOUTS)
+
+
+def read_options(*, format_: str | None, mapping: str, labeler: str, kind: Kind) -> ReadOptions:
+    """What a user typed about a file; `mapping` is `name=column` pairs joined by commas."""
+    parts = [part.split("=", 1) for part in mapping.split(",") if part.strip()]
+    if any(len(part) != 2 or not part[0].strip() or not part[1].strip() for part in parts):
+        raise BadConfig(f"columns are name=column pairs joined by commas (prompt=question,...), got {mapping!r}")
+    columns = {name.strip(): column.strip() for name, column in parts}
+    return ReadOptions(format=format_, mapping=columns, labeler=labeler, kind=kind)
+
+
+def preview_file(path: Path, options: ReadOptions) -> formats.Preview:
+    """The first pairs of a file as an import would read them."""
+    check_readable(path)
+    return formats.preview(path, options)
+
+
+def keep_upload(store: Store, name: str, content: bytes) -> Path:
+    """An uploaded file's place beside the store until it is imported; the same content is written once."""
+    path = store.folder / _UPLOADS / hashlib.sha256(content).hexdigest()[:16] / Path(name).name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return path
+
+
+def forget_upload(store: Store, path: Path) -> None:
+    """Remove an imported upload; a file that lies elsewhere is the user's and stays."""
+    if path.parent.parent == store.folder / _UPLOADS:
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()
+
+
+def import_file(  # noqa: PLR0913 - one keyword for each option of the command
+    store: Store,
+    path: Path,
+    *,
+    dataset: str,
+    options: ReadOptions,
+    split: Part | None = None,
+    skip_bad: bool = False,
+    dry_run: bool = False,
+) -> Iterator[imports.ImportCounts]:
+    """Yield running counts while a file is imported; the last are final and published."""
+    rows = formats.read(path, options)
+    yield from imports.import_rows(
+        store.engine, rows, dataset=dataset, file=path.name, split=split, skip_bad=skip_bad, dry_run=dry_run
+    )
+
+
+def index_words(store: Store) -> Iterator[search.IndexState]:
+    """Bring the search index up to the last pair, in short transactions; yields how far it is."""
+    state = None
+    while state is None or not state.is_complete:
+        with connect.write(store.engine) as conn:
+            state = search.index_more(conn)
+        yield state
+
+
+def load_demo(store: Store) -> Iterator[imports.ImportCounts]:
+    """Import the shipped demo pairs; a second time adds nothing."""
+    rows = formats.from_dicts(demo_pairs.rows(), ReadOptions())
+    yield from imports.import_rows(store.engine, rows, dataset=DEMO, file="demo pairs")
+
+
+def check_readable(path: Path) -> None:
+    """BadFile in one sentence if a file is missing, a folder or empty; a run would say it late."""
+    if path.is_dir():
+        raise BadFile(f"{path} is a directory; a file of pairs is needed")
+    if not path.exists():
+        raise BadFile(f"{path} does not exist")
+    if path.stat().st_size == 0:
+        raise BadFile(f"{path} is empty")
+
+
+def start_training(
+    store: Store, *, dataset: str, labeler: str | None, settings: Mapping[str, object], name: str | None = None
+) -> int:
+    """Queue a training run and start it if its device is free; the run's number."""
+    config = config_from(settings)
+    return _start(store, RunKind.TRAIN, dataset=dataset, labeler=labeler, config=config, name=name)
+
+
+def training_set(store: Store, *, dataset: str, labeler: str, targets: str) -> snapshots.SnapshotSummary:
+    """What a run started now would train on; freezing it writes nothing that a second call would not find."""
+    with connect.write(store.engine) as conn:
+        found = datasets.get(conn, dataset)
+        return snapshots.freeze(conn, dataset_id=found.id, labeler=labeler, targets=Targets(targets))
+
+
+def retrain(store: Store, *, dataset: str, labeler: str) -> int:
+    """Train again as the newest run of this labeler did, on today's verdicts, then rank the labels anew.
+
+    Returns the training run's number; the ranking waits behind it in the queue.
+    """
+    with connect.read(store.engine) as conn:
+        found = datasets.get(conn, dataset)
+        last = runs.newest(conn, kind=RunKind.TRAIN, dataset_id=found.id, labeler=labeler)
+        decided = len(verdicts.effective(conn, dataset_id=found.id))
+    settings = {} if last is None else dict(last.config)
+    name = f"after {decided:,} verdicts"
+    run_id = start_training(store, dataset=dataset, labeler=labeler, settings=settings, name=name)
+    start_crossfit(store, dataset=dataset, labeler=labeler)
+    return run_id
+
+
+def start_crossfit(store: Store, *, dataset: str, labeler: str | None, backbone: str = EMBEDDED_BACKBONE) -> int:
+    """Queue a run that gives every pair a margin from models that did not train on it."""
+    config = TrainConfig(backbone=backbone)
+    return _start(store, RunKind.CROSSFIT, dataset=dataset, labeler=labeler, config=config, name=None)
+
+
+def _start(
+    store: Store, kind: RunKind, *, dataset: str, labeler: str | None, config: TrainConfig, name: str | None
+) -> int:
+    device = machine.device_named(config.device)
+    with connect.read(store.engine) as conn:
+        found = datasets.get(conn, dataset)
+        chosen = labelers.resolve(conn, found.id, labeler)
+    with connect.write(store.engine) as conn:
+        run_id = runs.add(
+            conn,
+            kind=kind,
+            dataset_id=found.id,
+            labeler=chosen,
+            config=json.loads(json.dumps(dataclasses.asdict(config))),
+            device=device,
+            name=name,
+        )
+    tend(store)
+    return run_id
+
+
+def start_work_on(
+    store: Store, kind: RunKind, *, parent: int | None, dataset: str | None, settings: Mapping[str, object]
+) -> int:
+    """Queue a run that works with a checkpoint: score, evaluate, export; or a preflight."""
+    device = machine.device_named(str(settings.get("device", "auto")))
+    with connect.read(store.engine) as conn:
+        dataset_id = None if dataset is None else datasets.get(conn, dataset).id
+        labeler = None if parent is None else checkpoint_of(runs.get(conn, parent)).labeler
+    with connect.write(store.engine) as conn:
+        run_id = runs.add(
+            conn,
+            kind=kind,
+            dataset_id=dataset_id,
+            labeler=labeler,
+            parent_id=parent,
+            config=dict(settings),
+            device=device,
+        )
+    tend(store)
+    return run_id
+
+
+def checkpoint_of(run: runs.Run) -> runs.Run:
+    """The run itself if it has a checkpoint to score with; else one sentence why not."""
+    if run.checkpoint is None:
+        raise RunFailed(f"run {run.id} is a {run.kind} run in state {run.state} and has no checkpoint")
+    if not Path(run.checkpoint).is_dir():
+        raise NotFound(f"the checkpoint folder of run {run.id} is gone: {run.checkpoint}")
+    return run
+
+
+def stop_run(store: Store, run_id: int) -> runs.Run:
+    """Ask a run to stop; a queued one is withdrawn at once, a running one keeps its best checkpoint."""
+    with connect.write(store.engine) as conn:
+        run = runs.get(conn, run_id)
+        if run.state in {RunState.FINISHED, RunState.STOPPED, RunState.FAILED}:
+            raise RunFailed(f"run {run_id} is not running: it is {run.state}")
+        runs.ask_stop(conn, run_id)
+        return runs.get(conn, run_id)
+
+
+def move_run(store: Store, run_id: int, *, up: bool) -> None:
+    """Change a queued run's place in the queue by one."""
+    with connect.write(store.engine) as conn:
+        runs.move(conn, run_id, up=up)
+
+
+def wait_for(store: Store, run_id: int) -> runs.Run:
+    """The run as it is now, with dead workers reported and queued runs started."""
+    tend(store)
+    with connect.read(store.engine) as conn:
+        return runs.get(conn, run_id)
+
+
+def decide(  # noqa: PLR0913 - a verdict has this many facts
+    store: Store,
+    *,
+    pair_id: int,
+    reviewer: str,
+    decision: Decision,
+    shown: Order,
+    labeler: str | None,
+    label_side: Preference | None,
+    reason: str | None = None,
+    blind: bool = False,
+) -> int:
+    """Write a verdict: absolute (a, b, tie, drop in the stored order), whatever words the page used."""
+    with connect.write(store.engine) as conn:
+        return verdicts.decide(
+            conn,
+            pair_id=pair_id,
+            reviewer=reviewer,
+            decision=decision,
+            reason=reason,
+            shown=shown,
+            blind=blind,
+            labeler=labeler,
+            label_side=label_side,
+        )
+
+
+def undo(store: Store, *, reviewer: str) -> verdicts.Verdict | None:
+    """Undo the reviewer's last verdict by a row that names it; None if there is none."""
+    with connect.write(store.engine) as conn:
+        return verdicts.undo(conn, reviewer=reviewer)
+
+
+def triage(store: Store, *, dataset: str, labeler: str | None, run_id: int | None = None) -> Triage:
+    """Rank a dataset by doubt, from the newest crossfit run of it (or `run_id`'s held-out margins)."""
+    with connect.read(store.engine) as conn:
+        found = datasets.get(conn, dataset)
+        chosen = labelers.resolve(conn, found.id, labeler)
+        run = _margin_run(conn, found.id, chosen, run_id)
+        members = pd.DataFrame([dataclasses.asdict(m) for m in pairs.members(conn, found.id)])
+        evidence = labels.frame(conn, labeler=chosen, dataset_id=found.id)
+        margins = _margins(conn, run, found.id)
+    frame = members.merge(evidence, on="pair_id", how="left").merge(margins, on="pair_id", how="left")
+    frame["usable"] = frame["num_votes"].fillna(0) > 0
+    return Triage(frame=rank_by_doubt(frame), labeler=chosen, run=run)
+
+
+def _margin_run(conn: connect.Connection, dataset_id: int, labeler: str, run_id: int | None) -> runs.Run | None:
+    if run_id is not None:
+        return runs.get(conn, run_id)
+    return runs.newest(conn, dataset_id=dataset_id, labeler=labeler, kind=RunKind.CROSSFIT)
+
+
+def _margins(conn: connect.Connection, run: runs.Run | None, dataset_id: int) -> pd.DataFrame:
+    """pair_id, margin, margin_agree, fold: only of models that did not train on the pair."""
+    columns = ["pair_id", "margin", "margin_agree", "fold"]
+    if run is None:
+        return pd.DataFrame(columns=columns)
+    if run.kind is RunKind.CROSSFIT:
+        repeats = rewards.margins_of(conn, run.id)
+        grouped = repeats.groupby("pair_id")["margin"]
+        mean = grouped.mean()
+        agree = repeats.assign(sign=repeats["margin"].gt(0) == repeats["pair_id"].map(mean).gt(0))
+        share = agree.groupby("pair_id")["sign"].mean()
+        fold = repeats.groupby("pair_id")["fold"].first()
+        return pd.DataFrame({"margin": mean, "margin_agree": share, "fold": fold}).reset_index()
+    held_out = _held_out(conn, run, dataset_id)
+    return held_out[["pair_id", "margin"]].assign(margin_agree=1.0, fold=0)
+
+
+def crossfit_is_stale(store: Store, *, dataset: str, labeler: str | None) -> bool:
+    """Whether no finished crossfit run stands on what a snapshot taken now would hold."""
+    with connect.read(store.engine) as conn:
+        found = datasets.get(conn, dataset)
+        chosen = labelers.resolve(conn, found.id, labeler)
+        run = runs.newest(conn, dataset_id=found.id, labeler=chosen, kind=RunKind.CROSSFIT)
+        if run is None or run.snapshot_id is None:
+            return True
+        targets = Targets(str(run.config["targets"]))
+        now = snapshots.would_be(conn, dataset_id=found.id, labeler=chosen, targets=targets)
+        return now != snapshots.hash_of(conn, run.snapshot_id)
+
+
+def compare_runs(store: Store, first: int, second: int) -> dict[str, object]:
+    """Two runs on the held-out pairs that both scored, against the first one's labeler."""
+    with connect.read(store.engine) as conn:
+        one, two = runs.get(conn, first), runs.get(conn, second)
+        if one.dataset_id is None or one.labeler is None:
+            raise RunFailed(f"run {first} is a {one.kind} run and has no rewards to compare")
+        mine, other = (_held_out(conn, run, one.dataset_id) for run in (one, two))
+        scored = mine.merge(other, on="pair_id", suffixes=("_1", "_2"))
+        target = labels.frame(conn, labeler=one.labeler, dataset_id=one.dataset_id)[["pair_id", "p_a"]]
+    frame = scored.merge(target, on="pair_id")
+    if frame.empty:
+        raise RunFailed(f"runs {first} and {second} have no held-out pair in common that {one.labeler} labeled")
+    compared = compare(
+        frame["margin_1"].to_numpy(),
+        frame["margin_2"].to_numpy(),
+        frame["p_a"].to_numpy(),
+        prompt=frame["prompt_hash_1"].to_numpy(),
+    )
+    return {"runs": [first, second], "against": one.labeler, **_absent_as_none(dataclasses.asdict(compared))}
+
+
+def _held_out(conn: connect.Connection, run: runs.Run, dataset_id: int) -> pd.DataFrame:
+    scored = rewards.frame(conn, run.id, dataset_id=dataset_id)
+    frozen = [] if run.snapshot_id is None else snapshots.rows(conn, run.snapshot_id)
+    trained = {row.pair_id for row in frozen if row.part is Part.TRAIN}
+    kept = scored[~scored["pair_id"].isin(trained)]
+    return kept.assign(margin=kept["reward_a"] - kept["reward_b"])[["pair_id", "margin", "prompt_hash"]]
+
+
+def _absent_as_none(values: Mapping[str, Any]) -> dict[str, object]:
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}
+
+
+def count_purge(store: Store, dataset: str) -> int:
+    """How many pairs a purge would erase the text of."""
+    with connect.read(store.engine) as conn:
+        return datasets.purge_count(conn, dataset)
+
+
+def remove_dataset(store: Store, dataset: str, *, purge: bool = False) -> None:
+    """Hide a dataset; with `purge`, erase the text that no other dataset holds."""
+    with connect.write(store.engine) as conn:
+        if purge:
+            datasets.purge(conn, dataset)
+        datasets.remove(conn, dataset)
+
+
+def export_data(store: Store, *, dataset: str, path: Path) -> int:
+    """Write a dataset with every vote and its verdicts in the layout of pairs; the number of pairs."""
+    with connect.read(store.engine) as conn:
+        found = datasets.get(conn, dataset)
+        return write_lines(path, _pair_lines(conn, found.id))
+
+
+def _pair_lines(conn: connect.Connection, dataset_id: int) -> Iterator[dict[str, object]]:
+    decided = verdicts.effective(conn, dataset_id=dataset_id)
+    for member in pairs.members(conn, dataset_id):
+        stored = pairs.get(conn, member.pair_id)
+        given = [vote.swapped() if member.swapped else vote for vote in stored.votes]
+        responses = [stored.pair.response_a, stored.pair.response_b]
+        verdict = decided.get(member.pair_id)
+        yield formats.pair_line(
+            row_id=member.row_id,
+            prompt=stored.pair.prompt,
+            responses=responses[::-1] if member.swapped else responses,
+            votes=given,
+            subset=member.subset,
+            verdict=_MIRRORED.get(verdict, verdict) if member.swapped and verdict else verdict,
+        )
+
+
+def triage_rows(ranked: Triage) -> Iterator[dict[str, object]]:
+    """The lines that `triage -o` writes, in the orientation of the user's file."""
+    for row in ranked.frame.to_dict("records"):
+        sign = -1.0 if row["swapped"] else 1.0
+        side, p_a = row["side"], row["p_a"]
+        if row["swapped"] and isinstance(side, str):
+            side = {"a": "b", "b": "a"}[side]
+        yield {
+            "id": row["row_id"],
+            "rank": int(row["rank"]),
+            "doubt": _number(row["doubt"]),
+            "bucket": row["bucket"],
+            "side": side if isinstance(side, str) else None,
+            "margin": _number(row["margin"] * sign),
+            "label_p_a": _number(1.0 - p_a if row["swapped"] else p_a),
+            "components": {name: _number(row[name]) for name in ("p_model", "prior", "temperature")},
+        }
+
+
+def triage_lines(ranked: Triage) -> str:
+    """The same as JSON lines in one text."""
+    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in triage_rows(ranked))
+
+
+def short_list(ranked: Triage, *, limit: int) -> pd.DataFrame:
+    """The most doubtful labels as a table for reading."""
+    rows = list(itertools.islice(triage_rows(ranked), limit))
+    return pd.DataFrame(rows, columns=["rank", "id", "doubt", "bucket", "side", "margin", "label_p_a"])
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> int:
+    """Write JSON lines beside the target, then rename; the number of lines."""
+    beside = path.with_name(path.name + ".partial")
+    count = 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("w", encoding="utf-8") as out:
+            for count, row in enumerate(rows, start=1):  # noqa: B007 - the count is the result
+                out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise TiebreakError(f"cannot write {path}: {error.strerror}") from None
+    return count

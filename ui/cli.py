@@ -1,0 +1,423 @@
+"""The command line: the same verbs as the app. Exit 0 ok, 1 the user's mistake in one sentence, 2 usage."""
+
+# ruff: noqa: FBT002, PLR0917 - typer reads options from the signature; nobody calls these functions by position.
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from core.config import EMBEDDED_BACKBONE, Method, config_from, config_from_toml
+from core.errors import BadConfig, NotFound, TiebreakError
+from core.records import Kind, Part, RunKind, RunState
+from db import connect, datasets, labelers, runs
+from ui import actions, demo_run, doctor, show
+from ui.processes import Store, is_over, open_store, tend
+
+
+class OneSentence(TyperGroup):
+    """What the user can mend is one sentence on standard error and exit 1; a bug keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TiebreakError as mistake:
+            show.notes.print(f"tiebreak: {mistake}", style="red", markup=False, soft_wrap=True)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=OneSentence,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train a preference model from pairs that an AI has labeled, and find the labels that are wrong.",
+)
+_store_option: list[str | None] = [None]
+
+RunArgument = Annotated[int, typer.Argument(metavar="RUN", help="A run's number.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", help="The dataset's name.")]
+LabelerOption = Annotated[str | None, typer.Option("--labeler", help="A labeler's name, or people, or ai.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.callback()
+def choose_store(
+    store: Annotated[str | None, typer.Option("--store", help="SQLite path or database URL.")] = None,
+) -> None:
+    """Every command works on one store: --store, else TIEBREAK_STORE, else .tiebreak/store.db."""
+    _store_option[0] = store
+
+
+def _open() -> Store:
+    store = open_store(_store_option[0])
+    show.notes.print(f"store: {connect.store_path(store.url) or store.url}", style="dim", markup=False, soft_wrap=True)
+    tend(store)
+    return store
+
+
+@app.command("import")
+def import_(  # noqa: PLR0913 - one parameter for each option
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSONL, JSON, CSV or Parquet; .gz is read as it is.")],
+    dataset: Annotated[str | None, typer.Option(help="Its name; left out: the file's.")] = None,
+    labeler: Annotated[str, typer.Option(help="Names the labeler of a layout that names none.")] = "imported",
+    kind: Annotated[Kind, typer.Option(help="Who that labeler is.")] = Kind.AI,
+    format_: Annotated[str | None, typer.Option("--format", help="The layout; left out: detected.")] = None,
+    map_: Annotated[str, typer.Option("--map", help="prompt=col,response_chosen=col,...")] = "",
+    split: Annotated[Part | None, typer.Option(help="Declare every pair of the file to be of one part.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out and count them.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, write nothing.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Read a file of pairs into a dataset: all of it or nothing."""
+    options = actions.read_options(format_=format_, mapping=map_, labeler=labeler, kind=kind)
+    store = _open()
+    counts = show.counting(
+        actions.import_file(
+            store,
+            file,
+            dataset=dataset or actions.name_of(file),
+            options=options,
+            split=split,
+            skip_bad=skip_bad,
+            dry_run=dry_run,
+        )
+    )
+    show.indexing(actions.index_words(store))
+    if json:
+        show.as_json(show.counts_object(counts))
+        return
+    verb = "would add" if dry_run else "added"
+    show.say(
+        f"{counts.dataset}: read {counts.read:,}, {verb} {counts.added:,} pairs; {counts.duplicates:,} duplicates, "
+        f"{counts.identical:,} with identical responses, {counts.conflicts:,} conflicts, {counts.skipped:,} skipped"
+    )
+
+
+@app.command()
+def preflight(
+    dataset: DatasetOption,
+    backbone: Annotated[str, typer.Option(help="minilm, a hub id or a local folder.")] = EMBEDDED_BACKBONE,
+    max_tokens: Annotated[int | None, typer.Option(help="Longer pairs are trimmed.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Look at one dataset with one backbone before training: lengths, trimming, tokens, time."""
+    store = _open()
+    settings = {"backbone": backbone, "max_tokens": max_tokens}
+    run_id = actions.start_work_on(store, RunKind.PREFLIGHT, parent=None, dataset=dataset, settings=settings)
+    run = _finished(store, run_id, json=json)
+    if not json:
+        show.table("preflight", [{"what": key, "value": value} for key, value in (run.metrics or {}).items()])
+
+
+@app.command()
+def train(  # noqa: PLR0913 - one parameter for each option
+    dataset: DatasetOption,
+    labeler: LabelerOption = None,
+    backbone: Annotated[str, typer.Option(help="minilm, a hub id or a local folder.")] = EMBEDDED_BACKBONE,
+    method: Annotated[Method, typer.Option(help="probe: seconds; lora and full: train the backbone.")] = Method.PROBE,
+    config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated.")] = None,
+    name: Annotated[str | None, typer.Option(help="A name for the run.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Train a preference model, evaluate it on valid and test, publish a proven checkpoint."""
+    settings: dict[str, object] = {} if config is None else config_from_toml(config)
+    settings |= {"backbone": backbone, "method": method.value} | _settings(set_ or [])
+    config_from(settings)  # a wrong key is said before a store is opened
+    store = _open()
+    run_id = actions.start_training(store, dataset=dataset, labeler=labeler, settings=settings, name=name)
+    if detach:
+        run = actions.wait_for(store, run_id)
+        show.as_json(show.run_result(run)) if json else show.say(f"run {run_id} is {run.state}")
+        return
+    run = _finished(store, run_id, json=json)
+    if not json:
+        show.say(f"run {run_id} {run.state}: checkpoint {run.checkpoint}")
+        show.measured(run.metrics or {})
+
+
+def _settings(texts: Sequence[str]) -> dict[str, object]:
+    for text in texts:
+        if "=" not in text:
+            raise BadConfig(f"--set takes key=value, got {text!r}")
+    return {key.strip(): value.strip() for key, value in (text.split("=", 1) for text in texts)}
+
+
+def _finished(store: Store, run_id: int, *, json: bool) -> runs.Run:
+    """Wait; a failed run is exit 1 with its sentence (and its object on standard output under --json)."""
+    run = show.follow(store, run_id)
+    if json:
+        show.as_json(show.run_result(run))
+    if run.state is RunState.FAILED:
+        show.notes.print(f"tiebreak: run {run_id} failed: {run.error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1)
+    return run
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    dataset: Annotated[str | None, typer.Option(help="Left out: the one trained on.")] = None,
+    split: Annotated[str, typer.Option(help="train, valid, test or all.")] = "test",
+    against: Annotated[str | None, typer.Option(help="A labeler; left out: the one trained on.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure a run on pairs: accuracy, calibration, baselines, each with its uncertainty."""
+    if split not in {*Part, "all"}:
+        raise BadConfig(f"--split must be train, valid, test or all, got {split!r}")
+    store = _open()
+    with connect.read(store.engine) as conn:
+        parent = runs.get(conn, run)
+        chosen = dataset or next((d.name for d in datasets.all(conn) if d.id == parent.dataset_id), None)
+        if chosen is None:
+            raise NotFound(f"the dataset that run {run} trained on is removed; name one with --dataset")
+        if against is not None:
+            against = labelers.resolve(conn, datasets.get(conn, chosen).id, against)
+    settings = {"part": split, "against": against}
+    run_id = actions.start_work_on(store, RunKind.EVALUATE, parent=run, dataset=chosen, settings=settings)
+    finished = _finished(store, run_id, json=json)
+    if not json:
+        show.measured(finished.metrics or {})
+
+
+@app.command()
+def score(
+    run: RunArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Pairs, or {id, prompt, response} lines.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The JSONL file to write.")],
+    json: JsonOption = False,
+) -> None:
+    """Write the rewards of a file's responses, in its order, under its ids."""
+    actions.check_readable(file)
+    store = _open()
+    settings = {"file": str(file.resolve()), "out": str(out.resolve())}
+    run_id = actions.start_work_on(store, RunKind.SCORE, parent=run, dataset=None, settings=settings)
+    finished = _finished(store, run_id, json=json)
+    if not json:
+        show.say(f"{(finished.metrics or {}).get('rows'):,} rows written to {out}")
+
+
+@app.command()
+def triage(
+    dataset: DatasetOption,
+    labeler: LabelerOption = None,
+    run: Annotated[int | None, typer.Option(help="Margins of this run; left out: the newest crossfit.")] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Only the most doubtful.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The JSONL file to write.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Rank the labels by doubt, the most doubtful first."""
+    store = _open()
+    if run is None and actions.crossfit_is_stale(store, dataset=dataset, labeler=labeler):
+        fitted = show.follow(store, actions.start_crossfit(store, dataset=dataset, labeler=labeler))
+        if fitted.state is RunState.FAILED:
+            raise TiebreakError(f"run {fitted.id} failed: {fitted.error}")
+    ranked = actions.triage(store, dataset=dataset, labeler=labeler, run_id=run)
+    rows = list(actions.triage_rows(ranked))[:top]
+    if out is not None:
+        actions.write_lines(out, rows)
+    if json:
+        show.as_json(
+            {"dataset": dataset, "labeler": ranked.labeler, "run": ranked.run and ranked.run.id, "pairs": rows}
+        )
+        return
+    shown = [{key: row[key] for key in ("rank", "id", "doubt", "bucket", "side", "margin")} for row in rows[:20]]
+    show.table(f"most doubtful of {len(ranked.frame):,} labels by {ranked.labeler}", [_rounded(row) for row in shown])
+    if out is not None:
+        show.say(f"{len(rows):,} pairs written to {out}")
+
+
+def _rounded(row: Mapping[str, object]) -> dict[str, object]:
+    return {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
+
+
+@app.command()
+def compare(first: RunArgument, second: RunArgument, json: JsonOption = False) -> None:
+    """Two runs on the pairs that both scored and neither trained on."""
+    compared = actions.compare_runs(_open(), first, second)
+    if json:
+        show.as_json(compared)
+        return
+    show.table(f"run {first} against run {second}", [{"what": key, "value": value} for key, value in compared.items()])
+
+
+@app.command("runs")
+def runs_(json: JsonOption = False) -> None:
+    """All runs, the newest first."""
+    store = _open()
+    with connect.read(store.engine) as conn:
+        found = runs.all(conn)
+    if json:
+        show.as_json([show.run_object(run) for run in found])
+        return
+    show.table("runs", [_run_line(run) for run in found])
+
+
+def _run_line(run: runs.Run) -> dict[str, object]:
+    accuracy = (run.metrics or {}).get("accuracy")
+    value = accuracy.get("value") if isinstance(accuracy, dict) else None
+    return {
+        "run": run.id,
+        "kind": run.kind.value,
+        "state": run.state.value,
+        "name": run.name,
+        "labeler": run.labeler,
+        "method": run.config.get("method") if run.kind is RunKind.TRAIN else None,
+        "accuracy": None if value is None else show.percent(value),
+        "error": run.error,
+    }
+
+
+@app.command("show")
+def show_(run: RunArgument, json: JsonOption = False) -> None:
+    """One run: its state, progress, numbers, checkpoint or error."""
+    store = _open()
+    found = actions.wait_for(store, run)
+    if json:
+        show.as_json(show.run_object(found))
+        return
+    shown = {key: value for key, value in show.run_object(found).items() if key not in {"config", "metrics"}}
+    show.table(f"run {run}", [{"what": key, "value": value} for key, value in shown.items() if value is not None])
+    show.measured(found.metrics or {})
+
+
+@app.command()
+def stop(run: RunArgument, json: JsonOption = False) -> None:
+    """Stop a run and keep its best checkpoint; a queued run is withdrawn."""
+    stopped = actions.stop_run(_open(), run)
+    if json:
+        show.as_json(show.run_object(stopped))
+        return
+    show.say(f"run {run} is {stopped.state}" + ("" if is_over(stopped.state) else "; it keeps its best checkpoint"))
+
+
+@app.command("datasets")
+def datasets_(json: JsonOption = False) -> None:
+    """What is in the store."""
+    store = _open()
+    with connect.read(store.engine) as conn:
+        rows = [{"name": d.name, "pairs": d.num_pairs} for d in datasets.all(conn)]
+    show.as_json(rows) if json else show.table("datasets", rows)
+
+
+@app.command("labelers")
+def labelers_(
+    dataset: Annotated[str | None, typer.Option(help="Only those of one dataset.")] = None, json: JsonOption = False
+) -> None:
+    """Who labeled how many pairs, the most frequent first."""
+    store = _open()
+    with connect.read(store.engine) as conn:
+        dataset_id = None if dataset is None else datasets.get(conn, dataset).id
+        rows: list[dict[str, object]] = [
+            {"name": found.name, "kind": found.kind.value, "version": found.version, "labels": found.num_labels}
+            for found in labelers.summaries(conn, dataset_id)
+        ]
+    show.as_json(rows) if json else show.table("labelers", rows)
+
+
+@app.command()
+def remove(
+    dataset: DatasetOption,
+    purge: Annotated[bool, typer.Option("--purge", help="Erase text that no other dataset holds.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Hide a dataset; snapshots and runs keep what they froze. --purge erases its text for good."""
+    store = _open()
+    erased = actions.count_purge(store, dataset) if purge else 0
+    if purge and not yes:
+        typer.confirm(f"Erase the text of {erased:,} pairs that no other dataset holds?", abort=True, err=True)
+    actions.remove_dataset(store, dataset, purge=purge)
+    if json:
+        show.as_json({"dataset": dataset, "purged": erased})
+        return
+    show.say(f"{dataset} removed" + (f", text of {erased:,} pairs erased" if purge else "; import it again to see it"))
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is new or empty.")],
+    merge: Annotated[bool, typer.Option("--merge", help="Merge the adapter into the backbone.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Copy a proven checkpoint to a folder that a public library loads."""
+    store = _open()
+    settings = {"directory": str(directory.resolve()), "merge": merge}
+    run_id = actions.start_work_on(store, RunKind.EXPORT, parent=run, dataset=None, settings=settings)
+    _finished(store, run_id, json=json)
+    if not json:
+        show.say(f"exported to {directory}")
+
+
+@app.command("export-data")
+def export_data(
+    dataset: DatasetOption,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The JSONL file to write.")],
+    json: JsonOption = False,
+) -> None:
+    """Write a dataset with its labels and verdicts in the layout of pairs."""
+    count = actions.export_data(_open(), dataset=dataset, path=file)
+    show.as_json({"dataset": dataset, "rows": count}) if json else show.say(f"{count:,} pairs written to {file}")
+
+
+@app.command("app")
+def app_(
+    port: Annotated[int, typer.Option(help="The port to listen on, on this machine only.")] = 8501,
+) -> None:
+    """Open the app in a browser."""
+    store = _open()
+    raise typer.Exit(demo_run.open_app(store, port=port))
+
+
+@app.command()
+def demo(
+    no_app: Annotated[bool, typer.Option("--no-app", help="Stop before the app.")] = False,
+    port: Annotated[int, typer.Option(help="The app's port.")] = 8501,
+) -> None:
+    """The whole loop on the shipped demo pairs: import, train, evaluate, triage, open the app."""
+    store = _open()
+    demo_run.run_loop(store)
+    if not no_app:
+        raise typer.Exit(demo_run.open_app(store, port=port))
+
+
+@app.command("doctor")
+def doctor_(json: JsonOption = False) -> None:
+    """Look at versions, devices, the store, the backbone and the disk."""
+    checks = doctor.examine(_store_option[0])
+    if json:
+        show.as_json({check.name: {"ok": check.ok, "value": check.value} for check in checks})
+    else:
+        show.table("doctor", [{"check": c.name, "ok": "yes" if c.ok else "NO", "value": c.value} for c in checks])
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line. `--store` may stand anywhere, before or after the command."""
+    app(_store_first(sys.argv[1:]), prog_name="tiebreak")
+
+
+def _store_first(arguments: Sequence[str]) -> list[str]:
+    """Move `--store X` to the front, where the option is declared."""
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        if argument == "--store":
+            front += [argument, *[value for value in [next(waiting, None)] if value is not None]]
+        elif argument.startswith("--store="):
+            front.append(argument)
+        else:
+            rest.append(argument)
+    return front + rest
+
+
+if __name__ == "__main__":
+    main()

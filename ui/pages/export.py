@@ -1,0 +1,66 @@
+"""Export: a proven checkpoint to a folder, a dataset with its labels and verdicts to a file."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from core.errors import TiebreakError
+from core.records import RunKind
+from db import connect, runs
+from ui import actions, show, state, widgets
+
+widgets.begin("Export")
+widgets.needs_dataset()
+
+here, store = state.dataset(), state.store()
+with connect.read(store.engine) as conn:
+    found = [run for run in runs.all(conn) if run.kind is RunKind.TRAIN and run.checkpoint]
+    exported = [run for run in runs.all(conn) if run.kind is RunKind.EXPORT][:5]
+
+st.subheader("A model")
+if not found:
+    st.info("No model is trained yet.")
+    st.page_link("ui/pages/train.py", label="Train a model", icon=":material/model_training:")
+else:
+    by_id = {run.id: run for run in found}
+    chosen = st.selectbox(
+        "Run", list(by_id), key="export_run", format_func=lambda number: show.run_title(by_id[number])
+    )
+    st.caption(
+        "The folder loads with a public library alone: decoders with transformers' AutoModelForSequenceClassification, "
+        "mean-pooled encoders such as minilm with sentence-transformers. It is proven again where it is copied."
+    )
+    folder = st.text_input("Folder, new or empty", key="export_folder", placeholder="models/my-reward-model")
+    with st.container(horizontal=True):
+        if st.button("Export the model", key="export_model", type="primary", disabled=not folder.strip()):
+            target = Path(folder.strip()).expanduser().resolve()
+            settings = {"directory": str(target), "merge": False}
+            try:
+                actions.start_work_on(store, RunKind.EXPORT, parent=chosen, dataset=None, settings=settings)
+            except TiebreakError as error:
+                st.error(widgets.plain(str(error)))
+                st.stop()
+            st.rerun()
+        widgets.twin(f"tiebreak export {chosen} {folder.strip() or 'DIR'}")
+    for run in exported:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            widgets.badge(run)
+            st.caption(widgets.plain(run.error or f"{run.progress_text or ''} {run.config.get('directory')}"))
+
+st.subheader("A dataset")
+st.write(f"{here.num_pairs:,} pairs of {widgets.plain(here.name)}, with every labeler's votes and people's verdicts.")
+with st.container(horizontal=True):
+    if st.button("Prepare the file", key="export_data"):
+        path = store.folder / "exports" / f"{here.name}.jsonl"
+        with st.spinner(f"Writing {here.num_pairs:,} pairs"):
+            actions.export_data(store, dataset=here.name, path=path)
+        st.session_state["exported_data"] = str(path)
+    widgets.twin(f"tiebreak export-data --dataset {here.name} {here.name}.jsonl")
+ready = Path(st.session_state.get("exported_data", "none yet"))
+if ready.exists() and ready.stem == here.name:
+    st.download_button(
+        f"Download {here.name}.jsonl",
+        data=ready.read_bytes,
+        file_name=f"{here.name}.jsonl",
+        key="export_download",
+    )

@@ -1,0 +1,114 @@
+"""A run is a row plus a process. Starts the process, notices its death, starts the next in the queue."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from sqlalchemy import Engine
+
+from core.records import RunState
+from db import connect, imports, runs
+
+HEARTBEAT_SECONDS = 2.0
+# A worker on another machine cannot be looked up by its pid; its silence is all there is to go by.
+SILENCE_SECONDS = 60.0
+_REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An open store: its URL, its engine, and the folder beside it for checkpoints, logs and cached features."""
+
+    url: str
+    engine: Engine
+    folder: Path
+
+    def run_folder(self, run_id: int) -> Path:
+        return self.folder / "runs" / str(run_id)
+
+    def log_path(self, run_id: int) -> Path:
+        return self.run_folder(run_id) / "log.txt"
+
+    @property
+    def feature_folder(self) -> Path:
+        return self.folder / "features"
+
+
+def open_store(option: str | None = None) -> Store:
+    """Open (and where needed make or migrate) the store that `--store` or TIEBREAK_STORE names."""
+    url = connect.resolve_url(option)
+    engine = connect.open_store(url)
+    imports.remove_unpublished(engine, older_than=imports.STALE_IMPORT_SECONDS)
+    return Store(url, engine, connect.run_folder(url))
+
+
+def tend(store: Store) -> None:
+    """Report dead workers as failed, then start the first queued run of every free device."""
+    with connect.read(store.engine) as conn:
+        going = runs.running(conn)
+        queued = runs.queued(conn)
+    dead = [run for run in going if not _is_alive(run)]
+    for run in dead:
+        with connect.write(store.engine) as conn:
+            words = f"the worker died without a word of its own. The end of its log: {last_words(store, run.id)}"
+            runs.fail_dead(conn, run.id, words)
+    dead_ids = {run.id for run in dead}
+    busy = {run.device for run in going if run.id not in dead_ids}
+    for run in queued:
+        if run.device not in busy:
+            busy.add(run.device)
+            start_process(store, run.id)
+
+
+def start_process(store: Store, run_id: int) -> None:
+    """Start the worker detached: closing the tab, the app or the terminal does not touch it."""
+    log = store.log_path(run_id)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    inherited = os.environ.get("PYTHONPATH")
+    path = str(_REPOSITORY) if not inherited else f"{_REPOSITORY}{os.pathsep}{inherited}"
+    with log.open("ab") as out:
+        subprocess.Popen(  # the run's own row is what watches it
+            [sys.executable, "-m", "ui.worker", store.url, str(run_id)],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"},
+        )
+
+
+def log_of(store: Store, run_id: int, *, most: int = 20_000) -> str:
+    """The end of a run's log; empty if it has none."""
+    try:
+        return store.log_path(run_id).read_text(encoding="utf-8", errors="replace")[-most:]
+    except FileNotFoundError:
+        return ""
+
+
+def last_words(store: Store, run_id: int, *, lines: int = 3) -> str:
+    """The end of a run's log, on one line."""
+    kept = [line.strip() for line in log_of(store, run_id).splitlines() if line.strip()]
+    return " / ".join(kept[-lines:]) or "(no log)"
+
+
+def _is_alive(run: runs.Run) -> bool:
+    if run.host != socket.gethostname():
+        return time.time() - (run.heartbeat or run.created) < SILENCE_SECONDS
+    if run.pid is None:
+        return False
+    try:
+        process = psutil.Process(run.pid)
+        # A reused pid belongs to a process that started at another time.
+        same = run.pid_started is None or abs(process.create_time() - run.pid_started) < 2.0
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def is_over(state: RunState) -> bool:
+    return state in {RunState.FINISHED, RunState.STOPPED, RunState.FAILED}

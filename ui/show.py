@@ -1,0 +1,182 @@
+"""What the command line prints: results on standard output, everything else on standard error."""
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from core.errors import RunFailed
+from core.records import RunKind
+from db import runs
+from db.imports import ImportCounts
+from db.search import IndexState
+from ui.actions import wait_for
+from ui.processes import Store, is_over
+
+POLL_SECONDS = 0.25
+notes = Console(stderr=True, highlight=False)
+
+
+def as_json(value: object) -> None:
+    """One object (or list) on standard output; a number that is absent is null."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str, allow_nan=False) + "\n")
+
+
+def say(text: str) -> None:
+    Console(highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+def table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
+    """Rows under their keys; an empty list says so."""
+    console = Console(highlight=False)
+    if not rows:
+        console.print(f"{title}: none yet")
+        return
+    drawn = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for key in rows[0]:
+        drawn.add_column(key.replace("_", " "))
+    for row in rows:
+        drawn.add_row(*(cell(value) for value in row.values()))
+    console.print(drawn)
+
+
+def cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def run_object(run: runs.Run) -> dict[str, object]:
+    """A run as `show RUN --json` prints it."""
+    return {
+        "run": run.id,
+        "kind": run.kind.value,
+        "state": run.state.value,
+        "name": run.name,
+        "pid": run.pid,
+        "config": run.config,
+        "snapshot": run.snapshot_id,
+        "labeler": run.labeler,
+        "device": run.device,
+        "progress": run.progress,
+        "progress_text": run.progress_text,
+        "seconds_left": run.seconds_left,
+        "metrics": run.metrics or {},
+        "checkpoint": run.checkpoint,
+        "error": run.error,
+    }
+
+
+def run_result(run: runs.Run) -> dict[str, object]:
+    """A run as the command that waited for it prints it: its metrics beside its number and state."""
+    result: dict[str, object] = {"run": run.id, "state": run.state.value}
+    if run.error is not None:
+        result["error"] = run.error
+    return {**(run.metrics or {}), **result, "checkpoint": run.checkpoint}
+
+
+def counting(counts: Iterator[ImportCounts]) -> ImportCounts:
+    """Follow an import to its end with a live count."""
+    last: ImportCounts | None = None
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=notes, transient=True
+    ) as bars:
+        task = bars.add_task("reading")
+        for last in counts:
+            bars.update(task, description=f"read {last.read:,} pairs, {last.added:,} new")
+    if last is None:
+        raise RunFailed("the import ended without a count")
+    return last
+
+
+def indexing(states: Iterator[IndexState]) -> None:
+    """Follow the search index to its end; an interrupted one goes on at the next import."""
+    with Progress(
+        SpinnerColumn(), TextColumn("indexing words"), BarColumn(), TimeElapsedColumn(), console=notes, transient=True
+    ) as bars:
+        task = bars.add_task("indexing", total=None)
+        for state in states:
+            bars.update(task, completed=state.done, total=state.total)
+
+
+def follow(store: Store, run_id: int) -> runs.Run:
+    """Wait for a run with its progress on standard error. Ctrl-C leaves it going."""
+    try:
+        return _follow(store, run_id)
+    except KeyboardInterrupt:
+        notes.print(f"run {run_id} goes on in the background: `tiebreak show {run_id}`, `tiebreak stop {run_id}`")
+        raise
+
+
+def _follow(store: Store, run_id: int) -> runs.Run:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
+    with Progress(*columns, console=notes, transient=True) as bars:
+        task = bars.add_task(f"run {run_id}", total=None, left="")
+        while True:
+            run = wait_for(store, run_id)
+            if is_over(run.state):
+                return run
+            total = None if run.progress is None else 1.0
+            left = "" if run.seconds_left is None else f"{duration(run.seconds_left)} left"
+            words = run.progress_text or run.state.value
+            bars.update(task, description=f"run {run_id}: {words}", total=total, completed=run.progress or 0, left=left)
+            time.sleep(POLL_SECONDS)
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def run_title(run: runs.Run) -> str:
+    """A run in one line of a list."""
+    value = (run.metrics.get("accuracy") or {}).get("value") if isinstance(run.metrics.get("accuracy"), dict) else None
+    words = [run.kind.value, str(run.config.get("method") or "") if run.kind is RunKind.TRAIN else "", run.name or ""]
+    end = run.state.value if value is None else percent(value)
+    return f"{run.id} · {' '.join(word for word in words if word)} · {end}"
+
+
+def ago(when: float) -> str:
+    return f"{duration(time.time() - when)} ago"
+
+
+def number(value: object) -> str:
+    return "-" if not isinstance(value, int | float) else f"{value:.3f}"
+
+
+def percent(value: object) -> str:
+    return "absent" if not isinstance(value, int | float) else f"{100 * value:.1f} %"
+
+
+def measured(metrics: Mapping[str, object]) -> None:
+    """The numbers of a run in four lines; an absent one is said to be absent."""
+    accuracy = metrics.get("accuracy")
+    if not isinstance(accuracy, dict):
+        return
+    longer = metrics.get("longer")
+    longer_value = longer.get("value") if isinstance(longer, dict) else None
+    say(
+        f"accuracy on {metrics.get('part', 'test')} against {metrics.get('against')}: "
+        f"{percent(accuracy.get('value'))} "
+        f"(95 % {percent(accuracy.get('low'))} to {percent(accuracy.get('high'))}, "
+        f"{accuracy.get('num_decided')} pairs); "
+        f"always the longer: {percent(longer_value)}"
+    )
+    others = metrics.get("also_against")
+    for name, other in others.items() if isinstance(others, dict) else ():
+        value = other.get("accuracy", {})
+        say(f"  against {name}: {percent(value.get('value'))} ({value.get('num_decided')} pairs)")
+    numbers = ((key, metrics.get(key)) for key in ("nll", "brier", "ece", "temperature"))
+    say("  " + ", ".join(f"{key} {value:.3f}" for key, value in numbers if isinstance(value, int | float)))
+
+
+def counts_object(counts: ImportCounts) -> dict[str, object]:
+    return dataclasses.asdict(counts)

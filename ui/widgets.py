@@ -1,0 +1,292 @@
+"""What several pages show: the frame around a page, a pair, a run's progress, a number with what belongs under it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from core.config import Method
+from core.errors import TiebreakError
+from core.records import Decision, Message, Order, Pair, Preference, RunState
+from db import connect, runs
+from db.pairs import StoredPair
+from ui import actions, machine, plots, show, state
+from ui.processes import is_over, tend
+from ui.show import duration, percent
+
+REFRESH_SECONDS = 2.0
+_STATE_COLOUR = {
+    RunState.QUEUED: "gray",
+    RunState.RUNNING: "blue",
+    RunState.STOPPING: "orange",
+    RunState.FINISHED: "green",
+    RunState.STOPPED: "orange",
+    RunState.FAILED: "red",
+}
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>$&:^=])")
+
+
+def begin(title: str) -> None:
+    """Title, the sidebar and, while a run is going, its progress. Stops the page where there is no store."""
+    st.html("<style>.stMainBlockContainer{padding-top:2.2rem}</style>")
+    try:
+        state.store()
+    except TiebreakError as error:
+        st.title(title)
+        st.error(plain(str(error)))
+        st.stop()
+    _sidebar()
+    st.title(title)
+
+
+def needs_dataset() -> None:
+    """Stop a page that has nothing to show in an empty store, and say what to do."""
+    if state.all_datasets():
+        return
+    with st.container(border=True):
+        st.subheader("Nothing here yet")
+        st.write("This page works on a dataset, and the store has none.")
+        with st.container(horizontal=True):
+            if st.button("Import a file", key="go_import", type="primary"):
+                st.switch_page("ui/pages/import.py")
+            load_demo_button()
+    st.stop()
+
+
+def load_demo_button(*, primary: bool = False) -> None:
+    """Import the shipped pairs with one click."""
+    if st.button("Load the demo pairs", key="load_demo", type="primary" if primary else "secondary"):
+        with st.spinner("Loading about 1,200 pairs and indexing their words"):
+            for _ in actions.load_demo(state.store()):
+                pass
+            for _ in actions.index_words(state.store()):
+                pass
+        state.choose_dataset(actions.DEMO)
+        st.rerun()
+
+
+def _sidebar() -> None:
+    found = state.all_datasets()
+    following = st.session_state.pop("next_dataset", None)
+    names = [one.name for one in found]
+    if following in names:
+        st.session_state["dataset"] = following
+    elif st.session_state.get("dataset") not in names:
+        st.session_state.pop("dataset", None)
+    with st.sidebar:
+        if names:
+            st.selectbox("Dataset", names, key="dataset", help="A named set of pairs. All pages show this one.")
+        with connect.read(state.store().engine) as conn:
+            active = bool(runs.running(conn) or runs.queued(conn))
+        st.session_state["was_active"] = active
+        st.fragment(_strip, run_every=REFRESH_SECONDS if active else None)()
+        device = machine.devices()[0]
+        memory = (
+            "" if device.used is None or device.total is None else f" · {_gib(device.used)} of {_gib(device.total)}"
+        )
+        st.caption(f":material/memory: {plain(device.title)}{memory} GiB")
+        st.caption(f"Store: {plain(str(connect.store_path(state.store().url) or state.store().engine.url))}")
+
+
+def _gib(size: int) -> str:
+    return f"{size / 1024**3:.0f}"
+
+
+def _strip() -> None:
+    """The runs that are going, and how many wait. Reports dead workers and starts the next, as every command does."""
+    store = state.store()
+    tend(store)
+    with connect.read(store.engine) as conn:
+        going, waiting = runs.running(conn), runs.queued(conn)
+    if st.session_state.get("was_active") and not going and not waiting:
+        st.session_state["was_active"] = False
+        st.rerun()  # once: the pages show the result and the timer stops
+    for run in going:
+        with st.container(border=True):
+            progress(run)
+            stop_button(run, key=f"strip_stop_{run.id}")
+    if waiting:
+        st.caption(f"{len(waiting)} more in the queue")
+
+
+def progress(run: runs.Run) -> None:
+    """What a run is doing, how far it is and how long it will take."""
+    st.caption(f"Run {run.id} · {run.kind.value} · {plain(run.name or str(run.config.get('method', '')))}")
+    left = "" if run.seconds_left is None else f" · about {duration(run.seconds_left)} left"
+    words = plain(run.progress_text or run.state.value)
+    st.progress(run.progress or 0.0, text=f"{words}{left}")
+
+
+def stop_button(run: runs.Run, *, key: str) -> None:
+    """Stop a running run or withdraw a queued one."""
+    words = "Withdraw" if run.state is RunState.QUEUED else "Stop and keep the best checkpoint"
+    stopping = run.state is RunState.STOPPING
+    if st.button("Stopping…" if stopping else words, key=key, disabled=stopping):
+        actions.stop_run(state.store(), run.id)
+        st.rerun()
+
+
+def badge(run: runs.Run) -> None:
+    st.badge(run.state.value, color=_STATE_COLOUR[run.state])  # type: ignore[arg-type]  # one of its colours
+
+
+def run_until_done(run: runs.Run) -> None:
+    """Progress that refreshes itself until the run is over, then shows the page anew."""
+    st.fragment(_watch, run_every=REFRESH_SECONDS)(run.id)
+
+
+def _watch(run_id: int) -> None:
+    with connect.read(state.store().engine) as conn:
+        run = runs.get(conn, run_id)
+    if is_over(run.state):
+        st.rerun()
+    progress(run)
+
+
+def plain(text: str) -> str:
+    """Text for places that render Markdown, so that it reads as it was written: no link, image, maths or directive."""
+    # `:material/…:` and `:emoji:` are found after escapes are undone; a zero-width space parts them for good.
+    return _MARKDOWN.sub(r"\\\1", re.sub(r":(?=[a-z+_-])", ":\u200b", text)).replace("\n", " ")
+
+
+def prompt(messages: Sequence[Message]) -> None:
+    """All turns as they were written; earlier ones folded."""
+    with st.container(border=True):
+        if len(messages) > 1:
+            with st.expander(f"{len(messages) - 1} earlier turn{'s' if len(messages) > 2 else ''}"):
+                for message in messages[:-1]:
+                    st.caption(message.role.value)
+                    st.text(message.content)
+        st.caption("Prompt" if messages[-1].role.value == "user" else messages[-1].role.value)
+        st.text(messages[-1].content)
+
+
+def side_by_side(pair: Pair, *, order: Order = Order.AB, titles: tuple[str, str] = ("Left", "Right")) -> None:
+    """A pair as untrusted text: no Markdown, no HTML, nothing that loads."""
+    prompt(pair.prompt)
+    responses = (pair.response_a, pair.response_b)
+    columns = st.columns(2, border=True)
+    for column, title, response in zip(
+        columns, titles, responses if order is Order.AB else responses[::-1], strict=True
+    ):
+        with column:
+            st.caption(title)
+            st.text(response)
+
+
+def measure(label: str, value: str, under: str, *, help_: str | None = None) -> None:
+    """A number, large, with its interval or baseline right under it."""
+    with st.container(border=True, height="stretch"):
+        st.metric(label, value, help=help_)
+        st.caption(plain(under))
+
+
+def accuracy_words(metrics: Mapping[str, Any]) -> tuple[str, str]:
+    """Accuracy on test, and under it the interval and the length baseline; a dash where there is none."""
+    found = metrics.get("accuracy") or {}
+    if found.get("value") is None:
+        return "-", "no held-out pair is decided"
+    longer = (metrics.get("longer") or {}).get("value")
+    interval = "" if found.get("low") is None else f"{percent(found['low'])} to {percent(found['high'])}, "
+    return percent(found["value"]), f"{interval}always the longer: {percent(longer)}"
+
+
+def twin(command: str) -> None:
+    """The same on the command line."""
+    with st.popover("On the command line", icon=":material/terminal:"):
+        st.code(command, language="bash", wrap_lines=True)
+
+
+def details(values: Mapping[str, object]) -> None:
+    """Names and values as a quiet table."""
+    rows = [{"what": key.replace("_", " "), "value": show.cell(value)} for key, value in values.items()]
+    st.dataframe(rows, hide_index=True, width="stretch")
+
+
+def live_run(run_id: int) -> None:
+    """A run's progress and curves, refreshed until it is over."""
+    st.fragment(_live, run_every=REFRESH_SECONDS)(run_id)
+
+
+def _live(run_id: int) -> None:
+    with connect.read(state.store().engine) as conn:
+        run = runs.get(conn, run_id)
+    if is_over(run.state):
+        st.rerun()
+    progress(run)
+    curves(run_id, is_probe=run.config.get("method") == Method.PROBE.value)
+
+
+def curves(run_id: int, *, is_probe: bool) -> None:
+    """Loss and accuracy, train and held-out, step by step."""
+    with connect.read(state.store().engine) as conn:
+        steps = runs.steps_of(conn, run_id)
+    if len(steps) < 2:
+        st.caption("The curves appear with the first steps.")
+        return
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Loss")
+        st.plotly_chart(plots.loss_curve(steps), key=f"loss_{run_id}", config={"displayModeBar": False})
+    with right:
+        st.subheader("Accuracy")
+        st.plotly_chart(plots.accuracy_curve(steps), key=f"accuracy_{run_id}", config={"displayModeBar": False})
+    if is_probe:
+        st.caption(
+            "A step of a probe is one strength of regularisation, from strong to weak; the best on held-out is kept."
+        )
+    else:
+        seen = steps["pairs_per_second"].dropna()
+        rate = f" · {seen.tail(20).mean():,.1f} pairs a second" if len(seen) else ""
+        st.caption(f"The faint line is each step, the strong one its running mean{rate}.")
+
+
+def verdict_buttons(stored: StoredPair, *, order: Order, labeler: str, side: object) -> None:
+    """Keep, flip, tie, drop, skip, undo: one key or click each. All plain, so that none is suggested."""
+    label_side = Preference(side) if isinstance(side, str) else None
+    keep, flip = (Decision.A, Decision.B) if label_side is not Preference.B else (Decision.B, Decision.A)
+    choices: list[tuple[str, str, str, Decision | None]] = [
+        ("Keep the label", "keep", "1", keep),
+        ("Flip it", "flip", "2", flip),
+        ("Tie", "tie", "0", Decision.TIE),
+        ("Drop the pair", "drop", "X", Decision.DROP),
+        ("Skip", "skip", "S", None),
+    ]
+    columns = st.columns(6)
+    for column, (words, key, shortcut, decision) in zip(columns, choices, strict=False):
+        column.button(
+            words,
+            key=f"verdict_{key}",
+            shortcut=shortcut,
+            width="stretch",
+            disabled=label_side is None and key in {"keep", "flip"},
+            on_click=_decide,
+            args=(stored, decision, order, labeler, label_side),
+        )
+    columns[5].button("Undo", key="verdict_undo", shortcut="U", width="stretch", on_click=_undo)
+
+
+def _decide(
+    stored: StoredPair, decision: Decision | None, order: Order, labeler: str, label_side: Preference | None
+) -> None:
+    if not state.was_read(stored.pair.hash):
+        st.toast("Too quick: that key came before this pair could be read, so it was left alone.")
+        return
+    if decision is None:
+        st.session_state["triage_skipped"].append(stored.pair_id)
+        return
+    actions.decide(
+        state.store(),
+        pair_id=stored.pair_id,
+        reviewer=state.reviewer(),
+        decision=decision,
+        shown=order,
+        labeler=labeler,
+        label_side=label_side,
+    )
+
+
+def _undo() -> None:
+    undone = actions.undo(state.store(), reviewer=state.reviewer())
+    st.toast("There is no verdict of yours to undo." if undone is None else "Undone; the pair is back in its queue.")

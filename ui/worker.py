@@ -1,0 +1,391 @@
+"""What takes long: `python -m ui.worker STORE RUN` carries out one run, then starts the next in the queue.
+
+Compute, then write: no transaction is open across a model call. The run's row is the only channel to the pages.
+"""
+
+import json
+import os
+import resource
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import psutil
+
+from core import formats
+from core.config import Method, TrainConfig, config_from
+from core.errors import NotFound, RunFailed, TiebreakError
+from core.records import Pair, Part, Progress, Reward, RunKind, RunState, SnapshotPair, Step
+from db import connect, datasets, pairs, rewards, runs, snapshots
+from ui import evaluation
+from ui.actions import checkpoint_of, write_lines
+from ui.processes import HEARTBEAT_SECONDS, Store, open_store, tend
+
+if TYPE_CHECKING:
+    from core.engine.features import FeatureCache
+    from core.engine.model import Loaded
+
+FLUSH_SECONDS = 0.5
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """How a run ended well: finished, or stopped with something usable."""
+
+    state: RunState = RunState.FINISHED
+    metrics: dict[str, object] = field(default_factory=dict)
+    checkpoint: Path | None = None
+
+
+class Pulse:
+    """Tells the store every two seconds that the worker lives and how far it is, and hears whether a stop was asked."""
+
+    def __init__(self, store: Store, run_id: int) -> None:
+        self._store, self._run_id = store, run_id
+        self._progress = Progress(what="starting", done=0, total=0)
+        self._since = time.monotonic()
+        self._over, self._stop = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def say(self, what: str, done: int, total: int) -> None:
+        if what.split(":", maxsplit=1)[0] != self._progress.what.split(":")[0]:
+            self._since = time.monotonic()
+            print(what, flush=True)  # noqa: T201 - standard output is the run's log
+        self._progress = Progress(what=what, done=done, total=total)
+
+    @property
+    def stop_asked(self) -> bool:
+        return self._stop.is_set()
+
+    def __enter__(self) -> "Pulse":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while True:
+            now = self._progress
+            share = now.done / now.total if now.total else None
+            spent = time.monotonic() - self._since
+            left = spent * (now.total - now.done) / now.done if now.done else None
+            try:
+                with connect.write(self._store.engine) as conn:
+                    asked = runs.heartbeat(conn, self._run_id, progress=share, text=now.what, seconds_left=left)
+                if asked:
+                    self._stop.set()
+            except TiebreakError as error:
+                print(error, flush=True)  # noqa: T201 - a busy store may miss one beat; the next one tells
+            if self._over.wait(HEARTBEAT_SECONDS):
+                return
+
+
+def main(url: str, run_id: int) -> int:
+    """Claim the run and carry it out; 0 if it ended well. A run that another worker took is left alone."""
+    store = open_store(url)
+    run = _claim(store, run_id)
+    if run is None:
+        return 0
+    began = time.monotonic()
+    with Pulse(store, run_id) as pulse:
+        try:
+            outcome, error = _WORK[run.kind](store, run, pulse), None
+            outcome.metrics |= {"seconds": time.monotonic() - began, "peak_memory_bytes": _peak_memory()}
+        except TiebreakError as mistake:
+            outcome, error = Outcome(state=RunState.FAILED), str(mistake)
+        except Exception as bug:  # noqa: BLE001 - the one place: whatever it was, the run says so
+            traceback.print_exc()
+            outcome, error = Outcome(state=RunState.FAILED), _sentence(bug)
+    with connect.write(store.engine) as conn:
+        checkpoint = None if outcome.checkpoint is None else str(outcome.checkpoint)
+        runs.finish(conn, run_id, state=outcome.state, metrics=outcome.metrics, checkpoint=checkpoint, error=error)
+    print(error or outcome.state.value, flush=True)  # noqa: T201 - standard output is the run's log
+    tend(store)
+    return 1 if error else 0
+
+
+def _claim(store: Store, run_id: int) -> runs.Run | None:
+    process = psutil.Process()
+    with connect.write(store.engine) as conn:
+        run = runs.get(conn, run_id)
+        busy = {other.device for other in runs.running(conn)}
+        # Two processes may have been started for one free device; the first to get here has it.
+        if run.device in busy:
+            return None
+        if not runs.claim(conn, run_id, pid=os.getpid(), pid_started=process.create_time(), host=socket.gethostname()):
+            return None
+        return runs.get(conn, run_id)
+
+
+def _peak_memory() -> int:
+    """Bytes; the kernel counts kibibytes on Linux and bytes on macOS."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _sentence(bug: Exception) -> str:
+    if isinstance(bug, OSError) and bug.strerror:
+        return f"{bug.strerror}: {bug.filename}" if bug.filename else bug.strerror
+    if "out of memory" in str(bug).lower():
+        return "the device ran out of memory: use a smaller batch_pairs (with accumulation) or a smaller max_tokens"
+    return f"unexpected {type(bug).__name__}: {bug} (a bug in Tiebreak; the traceback is in the log)"
+
+
+def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
+    from core.engine import checkpoint, device, model, probe, train  # noqa: PLC0415 - seconds of import
+
+    config = config_from(run.config)
+    frozen = _freeze(store, run, config, pulse)
+    by_part = {part: [pair for pair in frozen if pair.part is part] for part in Part}
+    if not by_part[Part.TRAIN]:
+        raise RunFailed(f"dataset {_dataset_name(store, run)} has no labeled pair in its train part")
+    pulse.say(f"loading {config.backbone}", 0, 0)
+    loaded = model.load_backbone(config, device.choose_device(run.device))
+    if config.method is Method.PROBE:
+        cache = _cached_features(store, loaded, frozen, pulse)
+        steps = probe.train(loaded, config, cache, frozen)
+        counts: dict[str, object] = {}
+    else:
+        cache = None
+        prepared = train.prepare(loaded, config, frozen)
+        counts = asdict(prepared.counts)
+        steps = train.train(loaded, config, prepared)
+    began = time.monotonic()
+    stopped = _pull(store, run, pulse, steps)
+    seconds = time.monotonic() - began
+    held_out = by_part[Part.VALID] + by_part[Part.TEST]
+    scored = _held_out_rewards(loaded, cache, held_out, pulse)
+    temperature = evaluation.temperature_of(scored, by_part[Part.VALID])
+    with connect.write(store.engine) as conn:
+        rewards.add(conn, run.id, scored)
+    pulse.say("measuring", 0, 0)
+    metrics = evaluation.measure_run(store, run, temperature=temperature)
+    pulse.say("saving and proving the checkpoint", 0, 0)
+    folder = store.run_folder(run.id) / "checkpoint"
+    checkpoint.save(
+        loaded,
+        config,
+        folder,
+        temperature=temperature,
+        canary_pairs=[pair.pair for pair in (held_out + by_part[Part.TRAIN])[:64]],
+        card=evaluation.card(store, run, metrics),
+    )
+    pulse.say("proving that a public library loads the checkpoint", 0, 0)
+    checkpoint.prove(folder)
+    metrics |= {
+        "temperature": temperature,
+        "train_seconds": seconds,
+        "device": device.describe(loaded.device),
+        **counts,
+    }
+    return Outcome(state=RunState.STOPPED if stopped else RunState.FINISHED, metrics=metrics, checkpoint=folder)
+
+
+def _crossfit(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
+    from core.engine import crossfit, device, features, model  # noqa: PLC0415 - seconds of import
+
+    config = config_from(run.config)
+    frozen = _freeze(store, run, config, pulse)
+    pulse.say(f"loading {config.backbone}", 0, 0)
+    loaded = model.load_backbone(config, device.choose_device(run.device))
+    cache = _cached_features(store, loaded, frozen, pulse)
+    if pulse.stop_asked:
+        return Outcome(state=RunState.STOPPED)
+    pulse.say("fitting 5 folds", 0, 0)
+    margins = crossfit.crossfit(features.load(cache, [(p.pair_id, p.pair) for p in frozen]), frozen, seed=config.seed)
+    with connect.write(store.engine) as conn:
+        rewards.add_margins(conn, run.id, margins)
+    return Outcome(metrics={"num_pairs": len({margin.pair_id for margin in margins}), "num_margins": len(margins)})
+
+
+def _evaluate(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
+    parent = _parent(store, run)
+    with connect.read(store.engine) as conn:
+        part = None if run.config["part"] == "all" else Part(str(run.config["part"]))
+        members = pairs.members(conn, _dataset_id(run), part=part)
+        known = set(rewards.frame(conn, parent.id, dataset_id=_dataset_id(run))["pair_id"])
+        missing = [member.pair_id for member in members if member.pair_id not in known]
+        texts = list(pairs.texts(conn, missing))
+    loaded = _load(parent, run, pulse) if texts else None
+    if loaded is not None:
+        _score_into(store, parent.id, loaded, texts, pulse)
+    against = run.config.get("against")
+    metrics = evaluation.measure_part(
+        store, parent, dataset_id=_dataset_id(run), part=part, against=None if against is None else str(against)
+    )
+    return Outcome(metrics=metrics)
+
+
+def _score(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
+    from core.engine import score  # noqa: PLC0415 - seconds of import
+
+    parent = _parent(store, run)
+    rows = list(formats.read_for_scoring(Path(str(run.config["file"]))))
+    loaded = _load(parent, run, pulse)
+    items = [(row.prompt, response) for row in rows for response in row.responses]
+    values: list[float] = []
+    for start in range(0, len(items), 256):
+        if pulse.stop_asked:
+            return Outcome(state=RunState.STOPPED)
+        values += score.score_texts(loaded, items[start : start + 256])
+        pulse.say(f"scoring: {len(values):,} of {len(items):,} responses", len(values), len(items))
+    temperature = float(str((parent.metrics or {}).get("temperature") or 1.0))
+    count = write_lines(Path(str(run.config["out"])), _score_lines(rows, values, temperature))
+    return Outcome(metrics={"rows": count, "out": str(run.config["out"])})
+
+
+def _score_lines(
+    rows: Iterable[formats.ScoreRow], values: list[float], temperature: float
+) -> Iterator[dict[str, object]]:
+    from scipy.special import expit  # noqa: PLC0415 - heavy
+
+    remaining = iter(values)
+    for row in rows:
+        got = [next(remaining) for _ in row.responses]
+        if len(got) == 1:
+            yield {"id": row.id, "reward": got[0]}
+            continue
+        p_a = float(expit((got[0] - got[1]) / temperature))
+        yield {"id": row.id, "reward_a": got[0], "reward_b": got[1], "p_a": p_a}
+
+
+def _preflight(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
+    from core.engine import preflight  # noqa: PLC0415 - seconds of import
+
+    with connect.read(store.engine) as conn:
+        ids = [member.pair_id for member in pairs.members(conn, _dataset_id(run))]
+        texts = [pair for _, pair in pairs.texts(conn, ids)]
+    pulse.say(f"reading {len(texts):,} pairs with {run.config['backbone']}", 0, 0)
+    limit = run.config.get("max_tokens")
+    max_tokens = None if limit is None else int(str(limit))
+    report = preflight.preflight(str(run.config["backbone"]), texts, max_tokens=max_tokens, device=run.device)
+    return Outcome(metrics=json.loads(json.dumps(asdict(report), default=str)))
+
+
+def _export(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
+    from core.engine import export  # noqa: PLC0415 - seconds of import
+
+    folder = Path(str(run.config["directory"]))
+    pulse.say(f"exporting to {folder}", 0, 0)
+    export.export(Path(str(_parent(store, run).checkpoint)), folder)
+    return Outcome(metrics={"directory": str(folder)})
+
+
+_WORK: dict[RunKind, Callable[[Store, runs.Run, Pulse], Outcome]] = {
+    RunKind.TRAIN: _train,
+    RunKind.CROSSFIT: _crossfit,
+    RunKind.EVALUATE: _evaluate,
+    RunKind.SCORE: _score,
+    RunKind.PREFLIGHT: _preflight,
+    RunKind.EXPORT: _export,
+}
+
+
+def _freeze(store: Store, run: runs.Run, config: TrainConfig, pulse: Pulse) -> list[SnapshotPair]:
+    pulse.say("freezing the training set", 0, 0)
+    with connect.write(store.engine) as conn:
+        snapshot = snapshots.freeze(conn, dataset_id=_dataset_id(run), labeler=str(run.labeler), targets=config.targets)
+        runs.set_snapshot(conn, run.id, snapshot.id)
+    with connect.read(store.engine) as conn:
+        frozen = snapshots.pairs(conn, snapshot.id)
+    if not frozen:
+        raise RunFailed(f"labeler {run.labeler} has no usable label in dataset {_dataset_name(store, run)}")
+    return frozen
+
+
+def _cached_features(store: Store, loaded: "Loaded", frozen: list[SnapshotPair], pulse: Pulse) -> "FeatureCache":
+    from core.engine import features  # noqa: PLC0415 - seconds of import
+
+    cache = features.cache_for(loaded, store.feature_folder)
+    for progress in features.compute(loaded, cache, [(pair.pair_id, pair.pair) for pair in frozen]):
+        pulse.say(f"{progress.what}: {progress.done:,} of {progress.total:,}", progress.done, progress.total)
+        if pulse.stop_asked:
+            break
+    return cache
+
+
+def _pull(store: Store, run: runs.Run, pulse: Pulse, steps: Iterator[Step]) -> bool:
+    """Store steps as they come; True if a stop was asked: the worker just stops pulling."""
+    waiting: list[Step] = []
+    flushed = time.monotonic()
+    for step in steps:
+        waiting.append(step)
+        pulse.say(f"training: step {step.step} of {step.num_steps}", step.step, step.num_steps)
+        if time.monotonic() - flushed >= FLUSH_SECONDS:
+            with connect.write(store.engine) as conn:
+                runs.add_steps(conn, run.id, waiting)
+            waiting, flushed = [], time.monotonic()
+        if pulse.stop_asked:
+            break
+    with connect.write(store.engine) as conn:
+        runs.add_steps(conn, run.id, waiting)
+    steps.close()  # type: ignore[attr-defined]  # a generator: closing restores the best weights
+    return pulse.stop_asked
+
+
+def _held_out_rewards(
+    loaded: "Loaded", cache: "FeatureCache | None", held_out: list[SnapshotPair], pulse: Pulse
+) -> list[Reward]:
+    from core.engine import probe, score  # noqa: PLC0415 - seconds of import
+
+    texts = [(pair.pair_id, pair.pair) for pair in held_out]
+    if cache is not None:
+        return probe.rewards(loaded, cache, texts)
+    scored: list[Reward] = []
+    for reward in score.score(loaded, texts):
+        scored.append(reward)
+        pulse.say(f"scoring held-out pairs: {len(scored):,} of {len(texts):,}", len(scored), len(texts))
+    return scored
+
+
+def _score_into(store: Store, run_id: int, loaded: "Loaded", texts: list[tuple[int, Pair]], pulse: Pulse) -> None:
+    from core.engine import score  # noqa: PLC0415 - seconds of import
+
+    waiting: list[Reward] = []
+    for done, reward in enumerate(score.score(loaded, texts), start=1):
+        waiting.append(reward)
+        pulse.say(f"scoring: {done:,} of {len(texts):,} pairs", done, len(texts))
+        if len(waiting) >= 1000 or done == len(texts):
+            with connect.write(store.engine) as conn:
+                rewards.add(conn, run_id, waiting)
+            waiting = []
+
+
+def _load(parent: runs.Run, run: runs.Run, pulse: Pulse) -> "Loaded":
+    from core.engine import checkpoint, device  # noqa: PLC0415 - seconds of import
+
+    pulse.say(f"loading the checkpoint of run {parent.id}", 0, 0)
+    return checkpoint.load(Path(str(parent.checkpoint)), device.choose_device(run.device))
+
+
+def _parent(store: Store, run: runs.Run) -> runs.Run:
+    if run.parent_id is None:
+        raise NotFound(f"run {run.id} names no run whose checkpoint to use")
+    with connect.read(store.engine) as conn:
+        return checkpoint_of(runs.get(conn, run.parent_id))
+
+
+def _dataset_id(run: runs.Run) -> int:
+    if run.dataset_id is None:
+        raise NotFound(f"run {run.id} names no dataset")
+    return run.dataset_id
+
+
+def _dataset_name(store: Store, run: runs.Run) -> str:
+    with connect.read(store.engine) as conn:
+        return datasets.named(conn, _dataset_id(run))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))
