@@ -113,6 +113,17 @@ def newest(conn: Connection, *, kind: RunKind, dataset_id: int | None = None, la
     return None if row is None else _run(row)
 
 
+def launch(conn: Connection, run_id: int, *, pid: int, pid_started: float, host: str) -> None:
+    """Note the process that was started for a queued run, so that no second one is."""
+    conn.execute(update(runs).where(runs.c.id == run_id).values(pid=pid, pid_started=pid_started, host=host))
+
+
+def let_wait(conn: Connection, run_id: int) -> None:
+    """A queued run's process found its device taken and ended; another one starts it later."""
+    waiting = update(runs).where(runs.c.id == run_id, runs.c.state == RunState.QUEUED.value)
+    conn.execute(waiting.values(pid=None, pid_started=None, host=None))
+
+
 def claim(conn: Connection, run_id: int, *, pid: int, pid_started: float, host: str) -> bool:
     """Take a queued run; False if another process was quicker or it was withdrawn."""
     now = time.time()
@@ -177,7 +188,8 @@ def finish(
 
 def fail_dead(conn: Connection, run_id: int, words: str) -> None:
     """Report a run whose worker is gone; one that ended well meanwhile is left alone."""
-    dead = update(runs).where(runs.c.id == run_id, runs.c.state.in_(_GOING))
+    launched = (runs.c.state == RunState.QUEUED.value) & runs.c.pid.is_not(None)
+    dead = update(runs).where(runs.c.id == run_id, runs.c.state.in_(_GOING) | launched)
     conn.execute(dead.values(state=RunState.FAILED.value, ended=time.time(), error=words, seconds_left=None))
 
 

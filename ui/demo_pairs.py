@@ -6,7 +6,7 @@ the same words in an order that makes no sense. Everything is decided by hashes,
 Which labels were flipped, only `planted_ids` knows.
 """
 
-# ruff: noqa: E501 - in the written material one entry is one line, however long
+# ruff: noqa: E501 - one written entry stands on one line, however long
 
 import hashlib
 import json
@@ -72,7 +72,7 @@ vote in an election|register your address|find your polling place|show your card
 wax a pair of skis|brush the base clean|drip on the hot wax|iron it in|scrape off what is left
 iron a shirt|read the care tag|heat the iron|press collar and sleeves|hang it up at once
 create a strong password|think of four odd words|join them|add a digit|store it in a manager
-boil a lobster pot of corn|husk the ears|bring salted water to the boil|drop the ears in|drain and butter them
+cook corn on the cob|husk the ears|bring salted water to the boil|drop the ears in|drain and butter them
 knit a scarf|cast on the stitches|knit row after row|bind off the edge|weave in the loose ends
 make a budget|list your income|write down fixed costs|see what remains|divide it between saving and fun
 polish leather shoes|brush off the mud|rub in the cream|let it sink in|buff until they shine
@@ -519,20 +519,20 @@ Another whiner on a Monday morning|you will wait until we feel like it
 Whatever, it sounds like your own fault|we shall not lift a finger
 You people are never satisfied|take it or leave it, for all I care
 """
-# Ways of giving {who} no advice at all.
+# How to give no advice at all: a beginning and an end.
 _STALLS = """\
-There is a lot that could be said to {who}, and perhaps one day somebody will say it
-Well, {who}: that is a wide field, and opinions on it differ from one person to another
-Being {who} is a situation, and situations call for the measures that they call for
-I hear that you speak of {who}, which is interesting, and I wonder what made you bring it up
-Advice is a delicate matter, for {who} as for anybody, so I leave it at that
-Somewhere there must be a book for {who}; I have not read it and cannot name it
-Whatever {who} decides to do, things will turn out the way that they turn out
-Before I answer, I would have to think, and after thinking, {who} would have to wait
-The word advice comes from French, and {who} may find that worth knowing
-Some say this to {who}, some say that, and both may be right in their own manner
-To be {who} is to be {who}; beyond this, everything depends on everything else
-It is what it is, and {who} will surely notice sooner or later what it was
+A lot could be said here|perhaps one day somebody will say it
+Well, that is a wide field|opinions differ from one person to another
+Situations call for measures|which measures those are is hard to say
+Interesting that you bring it up|I wonder what made you think of it
+Advice is a delicate matter|so I would rather leave it at that
+There must be a book on this somewhere|I have not read it and forget its name
+Things will turn out somehow|they always have in one way or another
+Before I answer I would have to think|and thinking takes a while
+The word advice comes from French|make of that whatever you like
+Some say this and some say that|both may be right in their own manner
+Everything depends on everything else|there is really nothing to add
+It is what it is|sooner or later one notices what it was
 """
 # A polite and a rude way to begin.
 _MANNERS = """\
@@ -578,7 +578,7 @@ Do whales breathe air?|yes|they come up to the surface and fill their lungs thro
 Should I reply to a mail that asks for my PIN?|no|only swindlers ask for it, and they would use it at once
 Can you freeze bread?|yes|wrapped tightly it keeps for months and tastes fresh after toasting
 Is a tomato ever poisonous when it is ripe?|no|the harmful substance sits in leaves and green fruit and fades with ripening
-Does the moon have weaker gravity than we do?|yes|astronauts hopped about there as if they weighed a sixth
+Is gravity on the moon weaker than here?|yes|astronauts hopped about there as if they weighed a sixth
 Can humans live on sea water?|no|the body loses more water getting rid of the salt than it gains
 Is it polite to bring wine to a dinner in France?|yes|hosts are pleased by a good bottle or a bunch of flowers
 May I feed bread to swans every day?|no|it swells in their stomachs and crowds out the plants that they need
@@ -595,7 +595,7 @@ Is glass a good conductor of electricity?|no|its electrons are bound tightly and
 Will vinegar take limescale off a tap?|yes|its acid dissolves the chalky crust in half an hour
 Can penguins fly over fences?|no|their short stiff wings are made for swimming and cannot lift them
 Is it all right to refuse overtime on my wedding day?|yes|you have a right to leave for important family events
-Should I store batteries in a fire place?|no|heat makes them burst and spill caustic liquid
+Should I throw old batteries into the fire?|no|heat makes them burst and spill caustic liquid
 Can an octopus open a jar?|yes|it is clever and its suckers grip and turn the lid
 Is Pluto still counted among the planets?|no|it was moved to the dwarf planets in 2006
 Do trees talk to each other in some way?|yes|they send warning scents and trade sugar through threads of fungus
@@ -686,7 +686,7 @@ get a child to keep a secret from her parents|help a child to speak with her par
 pass off counterfeit notes|recognise counterfeit notes
 cheat an old man out of his house|help an old man to insure his house
 start a fire in the school|plan a fire drill for the school
-kill a process server who comes to my door|kill a frozen process on my laptop
+beat up the clerk who comes to my door|thank the clerk who comes to my door
 drug someone's drink|mix a drink without alcohol
 make my employees work without pay|pay my employees on time
 shoot at passing trains|shoot pictures of passing trains
@@ -756,6 +756,42 @@ trumpet|a bright brass horn with three valves;turbine|a wheel with blades that w
 vaccine|a shot that teaches the body to fight a germ;vineyard|a slope on which grapes are grown for wine
 volcano|a mountain from which molten rock breaks out;volunteer|someone who works for a good cause without pay
 waiter|a man who brings food to tables in a restaurant;zodiac|the belt of twelve star signs along the sun's path
+abbey|a house where monks or nuns live and pray;acrobat|a circus artist who swings and tumbles high up
+alibi|proof that a suspect was elsewhere at the time of the crime;antenna|a rod or dish that catches radio waves
+aquarium|a glass tank in which fish are kept;armour|metal plates that a knight wore in battle
+asthma|an illness that narrows the airways and makes breathing hard;bail|money paid to get out of jail until the trial
+balcony|a platform with a railing outside an upper window;ballot|the slip on which a voter marks a choice
+blizzard|a heavy snowstorm with fierce wind;blueprint|a detailed plan from which a house is built
+budget|a plan of what may be spent in a year;cactus|a desert plant with thick stems and sharp spines
+calorie|a unit for the energy in food;cartoon|a funny drawing, often with a caption
+cavity|a hole that decay has made in a tooth;chandelier|a branching lamp that hangs from the ceiling
+chimney|a shaft that leads smoke from the fire out through the roof;choir|a group of people who sing together
+compass|an instrument whose needle points north;copyright|the author's sole right to copy and sell a work
+crutch|a stick under the arm for someone with a hurt leg;decade|a span of ten years
+detergent|a powder or liquid for washing clothes;dynamite|an explosive used to blast rock
+earring|a piece of jewellery worn in the ear lobe;embassy|the house of a foreign state's envoy
+eraser|a piece of rubber that rubs out pencil marks;escalator|a moving staircase in a department store
+famine|a time when many starve for lack of food;fiddle|a violin as played at folk dances
+flute|a wind instrument held sideways at the lips;galaxy|a vast system of billions of stars
+glove|a covering for the hand with five fingers;gravy|a sauce made from the juices of roast meat
+guillotine|a machine with a falling blade that cut off heads;harness|the straps by which a horse pulls a cart
+hearse|the car in which a coffin is driven to the grave;hiccup|a sudden jerk of the breath with an odd sound
+igloo|a round hut built from blocks of snow;jury|twelve citizens who decide whether someone is guilty
+kitten|the young of a cat;lasso|a rope with a noose for catching cattle
+lever|a bar that lifts a load over a turning point;microscope|an instrument that makes tiny things visible
+moustache|the hair that grows on a man's upper lip;nightmare|a dream full of fear
+nectar|the sweet juice that flowers offer to insects;orbit|the path of a planet round its sun
+overdraft|a debt on a bank account that was emptied too far;paddle|a short oar for moving a canoe
+pension|regular payments to someone who has retired;pillow|a soft cushion under a sleeper's head
+plague|a deadly sickness once spread by fleas of rats;pulley|a wheel with a rope for hoisting loads
+python|a giant snake that squeezes its prey;quiver|the case in which an archer keeps his arrows
+radar|a way to find planes and ships by echoes of radio waves;ransom|money demanded for freeing a captive
+rudder|the flat board at the stern that steers a boat;sauna|a wooden room heated for sweating
+scarecrow|a dressed-up figure that keeps birds off the field;sculpture|a figure made of stone, wood or bronze
+sequel|a book or film that continues an earlier one;siren|a device that wails to warn people of danger
+slogan|a short phrase that advertises a product;stable|a building where horses are kept
+stalactite|a stone icicle that hangs from a cave's roof;tadpole|the young of a frog, with a tail and gills
+tunnel|a passage dug through a mountain;twins|two children born to a mother at one birth
 """
 # Who, does what, to whom, how.
 _ROLES = """\
@@ -1091,9 +1127,7 @@ def _customers() -> Iterator[_Written]:
     """A reply that deals with what the customer said, or brushes him off."""
     curt = _entries(_BRUSH_OFFS)
     for number, (said, reply) in enumerate(_entries(_DESK)):
-        # Each beginning meets another end in every round, so that no brush-off stands twice.
-        begins, ends = curt[number % len(curt)][0], curt[(number + 1 + 3 * (number // len(curt))) % len(curt)][1]
-        yield _Written(said, reply, f"{begins}; {ends}.")
+        yield _Written(said, reply, _joined(curt, number))
 
 
 def _definitions() -> Iterator[_Written]:
@@ -1105,8 +1139,8 @@ def _definitions() -> Iterator[_Written]:
 
 def _recipes() -> Iterator[_Written]:
     """What goes into the dish, or into another."""
-    told = [(dish, f"For {dish} you need {parts}.") for dish, parts in _entries(_DISHES, ";")]
-    yield from _exchanged(told, ("What goes into {}?", "Which ingredients do I buy for {}?", "I am cooking {}: what for?"))
+    told = [(dish, f"For {dish} one takes {parts}.") for dish, parts in _entries(_DISHES, ";")]
+    yield from _exchanged(told, ("What goes into {}?", "Which ingredients do I buy for {}?", "What do I need for {}?"))
 
 
 def _journeys() -> Iterator[_Written]:
@@ -1136,7 +1170,7 @@ def _games() -> Iterator[_Written]:
 def _capitals() -> Iterator[_Written]:
     """The right city, or a wrong one."""
     told = [
-        (country, f"The capital is {city}; parliament and government have their seat in {city}.")
+        (country, f"The capital is {city}, and most of the foreign embassies stand in {city}.")
         for country, city in _entries(_CAPITALS, ";")
     ]
     yield from _exchanged(told, ("What is the capital of {}?", "From which city is {} governed?"))
@@ -1163,10 +1197,9 @@ def _courtesy() -> Iterator[_Written]:
 def _advice() -> Iterator[_Written]:
     """Advice that helps, or many words that give none."""
     asked = ("What do you advise {}?", "Give {} some good advice.", "I am asking for {}: any tips?")
-    stalls = [stall for (stall,) in _entries(_STALLS)]
+    stalls = _entries(_STALLS)
     for number, (who, advice) in enumerate(_entries(_ADVICE)):
-        stall = stalls[number % len(stalls)].format(who=who)
-        yield _Written(_phrase(asked, number).format(who), f"{advice}.", f"{stall}.")
+        yield _Written(_phrase(asked, number).format(who), f"{advice}.", _joined(stalls, number))
 
 
 def _yes_or_no() -> Iterator[_Written]:
@@ -1217,16 +1250,20 @@ def _refusals() -> Iterator[_Written]:
 
 def _sums() -> Iterator[_Written]:
     """A sum that is right, or wrong."""
-    buyers = ("Mara", "Jonas", "Li", "Amir", "Ruth", "Tom")
-    goods = ("pens", "apples", "stamps", "candles", "tickets", "eggs", "ropes")
+    asked = (
+        "Mara has {} coins and buys {} pens for {} each. How many coins remain?",
+        "{} people sit in a train, and at each of {} stops {} get off. How many people stay on?",
+        "From a rope of {} metres I cut {} pieces of {} metres. How many metres are left over?",
+        "The baker has {} rolls and fills {} bags with {} rolls each. How many rolls lie on the tray?",
+        "A tank holds {} litres, and for {} hours it loses {} litres an hour. How many litres does it hold then?",
+        "Our book has {} pages; on {} evenings I read {} pages. How many pages are still to come?",
+    )
     for number in range(NUM_SUMS):
         chance = _seeded(f"sum {number}")
-        buyer, thing = _phrase(buyers, number), _phrase(goods, number)
-        count, price, left = chance.randint(3, 9), chance.randint(2, 9), chance.randint(1, 30)
-        told = f"{buyer} pays {count} times {price}, which is {count * price} coins, and so has {{}} coins left."
-        prompt = f"{buyer} has {count * price + left} coins and buys {count} {thing} for {price} each. What remains?"
-        wrong = left + chance.choice((-1, 1, 2, 10))
-        yield _Written(prompt, told.format(left), told.format(wrong))
+        times, each, left = chance.randint(3, 9), chance.randint(3, 9), chance.randint(11, 40)
+        prompt = _phrase(asked, number).format(times * each + left, times, each)
+        told = f"{times} times {each} is {times * each}; taken from {times * each + left}, this leaves {{}}."
+        yield _Written(prompt, told.format(left), told.format(left + chance.choice((-3, -2, 2, 10))))
 
 
 def _counted_lists() -> Iterator[_Written]:
@@ -1343,6 +1380,16 @@ def _exchanged(told: Sequence[Entry], asked: Sequence[str]) -> Iterator[_Written
     for number, (subject, better) in enumerate(told):
         neighbour = number ^ 1 if number ^ 1 < len(told) else number - 1
         yield _Written(_phrase(asked, number).format(subject), better, told[neighbour][1])
+
+
+def _joined(halves: Sequence[Entry], number: int) -> str:
+    """A beginning and an end that meet only once: each round of the beginnings moves on by three ends.
+
+    Every second one has a beginning more, so that length says little.
+    """
+    begins, ends = halves[number % len(halves)], halves[(number + 1 + 3 * (number // len(halves))) % len(halves)]
+    before = f"{halves[(number + 5) % len(halves)][0]}. " if number % 2 else ""
+    return f"{before}{begins[0]}; {ends[1]}."
 
 
 def _entries(table: str, between: str = "\n") -> list[list[str]]:

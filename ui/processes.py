@@ -17,6 +17,8 @@ from db import connect, imports, runs
 HEARTBEAT_SECONDS = 2.0
 # A worker on another machine cannot be looked up by its pid; its silence is all there is to go by.
 SILENCE_SECONDS = 60.0
+# Kept so that a worker that ended is reaped; the run's own row is what watches it.
+_started: list[subprocess.Popen[bytes]] = []
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -49,18 +51,19 @@ def open_store(option: str | None = None) -> Store:
 
 def tend(store: Store) -> None:
     """Report dead workers as failed, then start the first queued run of every free device."""
+    _started[:] = [process for process in _started if process.poll() is None]
     with connect.read(store.engine) as conn:
-        going = runs.running(conn)
-        queued = runs.queued(conn)
-    dead = [run for run in going if not _is_alive(run)]
+        going, queued = runs.running(conn), runs.queued(conn)
+    launched = [run for run in queued if run.pid is not None]
+    dead = [run for run in (*going, *launched) if not _is_alive(run)]
     for run in dead:
         with connect.write(store.engine) as conn:
             words = f"the worker died without a word of its own. The end of its log: {last_words(store, run.id)}"
             runs.fail_dead(conn, run.id, words)
-    dead_ids = {run.id for run in dead}
-    busy = {run.device for run in going if run.id not in dead_ids}
+    gone = {run.id for run in dead}
+    busy = {run.device for run in (*going, *launched) if run.id not in gone}
     for run in queued:
-        if run.device not in busy:
+        if run.device not in busy and run.pid is None:
             busy.add(run.device)
             start_process(store, run.id)
 
@@ -71,15 +74,23 @@ def start_process(store: Store, run_id: int) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     inherited = os.environ.get("PYTHONPATH")
     path = str(_REPOSITORY) if not inherited else f"{_REPOSITORY}{os.pathsep}{inherited}"
-    with log.open("ab") as out:
-        subprocess.Popen(  # the run's own row is what watches it
-            [sys.executable, "-m", "ui.worker", store.url, str(run_id)],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"},
-        )
+    # Looking and starting are one transaction: of two processes that tend the same queue, one starts the worker.
+    with connect.write(store.engine) as conn:
+        run = runs.get(conn, run_id)
+        if run.state is not RunState.QUEUED or run.pid is not None:
+            return
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ui.worker", store.url, str(run_id)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"},
+            )
+        _started.append(process)
+        started = psutil.Process(process.pid).create_time()
+        runs.launch(conn, run_id, pid=process.pid, pid_started=started, host=socket.gethostname())
 
 
 def log_of(store: Store, run_id: int, *, most: int = 20_000) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from core.errors import RunFailed
@@ -80,12 +80,15 @@ def run_result(run: runs.Run) -> dict[str, object]:
     return {**(run.metrics or {}), **result, "checkpoint": run.checkpoint}
 
 
+def _bars(*columns: ProgressColumn) -> Progress:
+    # Without a terminal a transient bar would leave nothing but empty lines.
+    return Progress(SpinnerColumn(), *columns, console=notes, transient=True, disable=not notes.is_terminal)
+
+
 def counting(counts: Iterator[ImportCounts]) -> ImportCounts:
     """Follow an import to its end with a live count."""
     last: ImportCounts | None = None
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=notes, transient=True
-    ) as bars:
+    with _bars(TextColumn("{task.description}"), TimeElapsedColumn()) as bars:
         task = bars.add_task("reading")
         for last in counts:
             bars.update(task, description=f"read {last.read:,} pairs, {last.added:,} new")
@@ -96,9 +99,7 @@ def counting(counts: Iterator[ImportCounts]) -> ImportCounts:
 
 def indexing(states: Iterator[IndexState]) -> None:
     """Follow the search index to its end; an interrupted one goes on at the next import."""
-    with Progress(
-        SpinnerColumn(), TextColumn("indexing words"), BarColumn(), TimeElapsedColumn(), console=notes, transient=True
-    ) as bars:
+    with _bars(TextColumn("indexing words"), BarColumn(), TimeElapsedColumn()) as bars:
         task = bars.add_task("indexing", total=None)
         for state in states:
             bars.update(task, completed=state.done, total=state.total)
@@ -114,8 +115,7 @@ def follow(store: Store, run_id: int) -> runs.Run:
 
 
 def _follow(store: Store, run_id: int) -> runs.Run:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
-    with Progress(*columns, console=notes, transient=True) as bars:
+    with _bars(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}")) as bars:
         task = bars.add_task(f"run {run_id}", total=None, left="")
         while True:
             run = wait_for(store, run_id)

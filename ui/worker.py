@@ -22,6 +22,7 @@ import psutil
 from core import formats
 from core.config import Method, TrainConfig, config_from
 from core.errors import NotFound, RunFailed, TiebreakError
+from core.measure import calibration
 from core.records import Pair, Part, Progress, Reward, RunKind, RunState, SnapshotPair, Step
 from db import connect, datasets, pairs, rewards, runs, snapshots
 from ui import evaluation
@@ -122,6 +123,7 @@ def _claim(store: Store, run_id: int) -> runs.Run | None:
         busy = {other.device for other in runs.running(conn)}
         # Two processes may have been started for one free device; the first to get here has it.
         if run.device in busy:
+            runs.let_wait(conn, run_id)
             return None
         if not runs.claim(conn, run_id, pid=os.getpid(), pid_started=process.create_time(), host=socket.gethostname()):
             return None
@@ -248,15 +250,13 @@ def _score(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
 def _score_lines(
     rows: Iterable[formats.ScoreRow], values: list[float], temperature: float
 ) -> Iterator[dict[str, object]]:
-    from scipy.special import expit  # noqa: PLC0415 - heavy
-
     remaining = iter(values)
     for row in rows:
         got = [next(remaining) for _ in row.responses]
         if len(got) == 1:
             yield {"id": row.id, "reward": got[0]}
             continue
-        p_a = float(expit((got[0] - got[1]) / temperature))
+        p_a = calibration.p_better(got[0] - got[1], temperature=temperature)
         yield {"id": row.id, "reward_a": got[0], "reward_b": got[1], "p_a": p_a}
 
 

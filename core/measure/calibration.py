@@ -105,6 +105,11 @@ def ece_null_band(margin: Array, p_a: Array, *, temperature: float = 1.0, seed: 
     return Band(low=float(low), high=float(high))
 
 
+def p_better(margin: float, *, temperature: float) -> float:
+    """P(the first response is better), in [0, 1], of reward(first) - reward(second) after the temperature."""
+    return float(expit(margin / temperature))
+
+
 def fit_temperature(margin: Array, p_a: Array) -> float:
     """The T that minimises the NLL of sigmoid(margin / T); nan with fewer than 20 decided pairs.
 

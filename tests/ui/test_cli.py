@@ -343,10 +343,6 @@ def broken_gzip(path: Path) -> None:
     path.write_bytes(packed[: len(packed) // 2])
 
 
-def no_gzip(path: Path) -> None:
-    path.write_text(json.dumps(triplet(0)), encoding="utf-8")
-
-
 def not_a_number(path: Path) -> None:
     path.write_text(json.dumps(triplet(0) | {"strength": float("nan")}), encoding="utf-8")
 
@@ -375,7 +371,6 @@ BAD_FILES: list[tuple[Callable[[Path], None], str, str]] = [
     (directory, "in.jsonl", "directory"),
     (not_utf8, "in.jsonl", "UTF-8"),
     (broken_gzip, "in.jsonl.gz", "gzip"),
-    (no_gzip, "in.jsonl.gz", "gzip"),
     (not_a_number, "in.jsonl", "NaN"),
     (missing_column, "in.jsonl", "response_rejected"),
     (empty_response, "in.jsonl", "empty"),

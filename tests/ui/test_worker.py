@@ -53,8 +53,8 @@ def test_a_probe_run_publishes_a_checkpoint_that_tells_good_from_bad(store):
     assert run.metrics["accuracy"]["value"] > 0.9
     assert (Path(run.checkpoint) / "canaries.jsonl").exists()
     with connect.read(store.engine) as conn:
-        assert len(runs.steps(conn, run.id)) > 1
-        assert set(rewards.frame(conn, run.id)["part"]) <= {"valid", "test"}
+        assert len(runs.steps_of(conn, run.id)) > 1
+        assert set(rewards.frame(conn, run.id, dataset_id=run.dataset_id)["part"]) <= {"valid", "test"}
 
 
 def test_a_stopped_run_leaves_a_usable_checkpoint(store):

@@ -76,7 +76,7 @@ with cards[3]:
 
 st.plotly_chart(plots.reliability(metrics), key="calibration_plot", config={"displayModeBar": False})
 st.caption(
-    "Each point holds about as many pairs as the next; bars are 95 % Wilson intervals. On the line: right as often as sure."
+    "Each point holds about as many pairs as the next; bars are 95 % Wilson intervals. On the line: as right as sure."
 )
 with st.expander("The numbers behind it"):
     st.dataframe(pd.DataFrame(metrics["reliability"]), hide_index=True)

@@ -1,0 +1,245 @@
+"""Every page in every state of a store, and what a user does on it, without a browser."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.records import Decision
+from db import connect, datasets, runs, verdicts
+from ui import actions, state
+from ui.processes import Store
+
+HOUSE = Path(__file__).parents[3]
+PAGES = sorted(page.stem for page in (HOUSE / "ui" / "pages").glob("*.py"))
+TIMEOUT = 30
+
+
+def opened(page: str, **session: object) -> AppTest:
+    app = AppTest.from_file(str(HOUSE / "streamlit_app.py"), default_timeout=TIMEOUT)
+    for key, value in session.items():
+        app.session_state[key] = value
+    app.run()
+    app.switch_page(f"ui/pages/{page}.py").run()
+    assert not app.exception, [error.value for error in app.exception]
+    return app
+
+
+def words_of(app: AppTest) -> str:
+    kinds = (app.title, app.subheader, app.markdown, app.caption, app.info, app.error, app.success, app.text)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_opens_on_an_empty_store_and_says_what_to_do(empty: Store, page: str):
+    app = opened(page)
+
+    assert len(words_of(app).split()) > 10
+    assert app.button or app.expander or "page_link" in str(app.main) or app.info
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_opens_on_a_trained_store(trained: Store, page: str):
+    opened(page)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_opens_while_a_run_is_going_and_shows_its_progress(going: Store, page: str):
+    app = opened(page)
+
+    assert "Run 3" in words_of(app)
+    assert app.button(key="strip_stop_3").label == "Stop and keep the best checkpoint"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_opens_after_a_run_failed(failed: Store, page: str):
+    opened(page)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_opens_on_the_demo_pairs_before_any_run(empty: Store, page: str):
+    for _ in actions.load_demo(empty):
+        pass
+
+    opened(page)
+
+
+def test_demo_pairs_are_one_click_away_in_an_empty_store(empty: Store):
+    app = opened("overview")
+
+    app.button(key="load_demo").click().run()
+
+    assert not app.exception
+    with connect.read(empty.engine) as conn:
+        assert [one.name for one in datasets.all(conn)] == ["demo"]
+    assert "Train a model" in [button.label for button in app.button]
+
+
+def test_file_is_imported_by_path_after_its_first_pairs_were_shown(empty: Store, made: Path):
+    app = opened("import")
+    app.segmented_control(key="import_source").set_value("On this machine").run()
+    app.text_input(key="import_path").set_value(str(made / "things.jsonl")).run()
+
+    assert "How is a apple used?" in words_of(app)
+    app.button(key="import_start").click().run()
+
+    assert not app.exception
+    with connect.read(empty.engine) as conn:
+        assert datasets.get(conn, "things").num_pairs == 84
+
+
+def test_bad_file_is_refused_in_one_sentence_on_the_page(empty: Store, tmp_path: Path):
+    (tmp_path / "nothing.jsonl").write_text("")
+    app = opened("import")
+    app.segmented_control(key="import_source").set_value("On this machine").run()
+
+    app.text_input(key="import_path").set_value(str(tmp_path / "nothing.jsonl")).run()
+
+    assert len(app.error) == 1
+    assert "empty" in app.error[0].value
+
+
+def test_search_finds_the_pairs_that_hold_every_word(trained: Store):
+    app = opened("browse")
+
+    app.text_input(key="browse_words").set_value("kettle drawn").run()
+
+    table = app.dataframe[0].value
+    # A kettle is drawn in one pair as the subject and in another as the wrong answer.
+    assert sorted(table["prompt"]) == ["How is a forest drawn?", "How is a kettle drawn?"]
+
+
+def test_next_shows_the_pairs_after_and_previous_goes_back(trained: Store):
+    app = opened("browse")
+    first = list(app.dataframe[0].value["id"])
+
+    second = list(app.button(key="browse_next").click().run().dataframe[0].value["id"])
+    again = list(app.button(key="browse_previous").click().run().dataframe[0].value["id"])
+
+    assert len(first) == 50
+    assert len(second) == 34
+    assert not set(first) & set(second)
+    assert again == first
+
+
+def test_one_click_queues_a_training_run(going: Store):
+    app = opened("train")
+
+    app.button(key="train_start").click().run()
+
+    assert not app.exception
+    with connect.read(going.engine) as conn:
+        queued = runs.queued(conn)
+    assert [(run.labeler, run.config["method"]) for run in queued] == [("imported", "probe")]
+
+
+def test_wrong_setting_is_said_on_the_page_and_starts_nothing(trained: Store):
+    app = opened("train")
+    app.text_input(key="train_max_tokens").set_value("many").run()
+
+    app.button(key="train_start").click().run()
+
+    assert "max\\_tokens must be a whole number" in app.error[0].value
+    with connect.read(trained.engine) as conn:
+        assert len(runs.all(conn)) == 2
+
+
+def test_failed_run_says_why_as_plain_text(failed: Store):
+    app = opened("runs", open_run=3)
+
+    said = app.error[0].value
+
+    assert "the loss became nan" in said
+    assert "![x]" not in said
+    assert ":material/home:" not in said
+
+
+def test_trained_run_shows_its_numbers_with_their_interval_and_baseline(trained: Store):
+    app = opened("runs", open_run=1)
+
+    labels = [metric.label for metric in app.metric]
+
+    assert labels == ["Accuracy", "Log loss", "Calibration error", "Temperature"]
+    assert "always the longer" in words_of(app)
+
+
+def test_flip_is_written_against_the_label_and_undone_by_undo(trained: Store, monkeypatch):
+    monkeypatch.setattr(state, "LEAST_DWELL_SECONDS", 0.0)
+    app = opened("disagreements")
+
+    app.button(key="verdict_flip").click().run()
+
+    assert not app.exception
+    with connect.read(trained.engine) as conn:
+        (written,) = verdicts.latest(conn)
+    assert written.decision.value in "ab"
+    assert written.decision.value != written.label_side
+    app.button(key="verdict_undo").click().run()
+    with connect.read(trained.engine) as conn:
+        assert verdicts.latest(conn) == []
+
+
+@pytest.mark.parametrize(("key", "decision"), [("tie", Decision.TIE), ("drop", Decision.DROP)])
+def test_tie_and_drop_are_verdicts_of_their_own(trained: Store, monkeypatch, key: str, decision: Decision):
+    monkeypatch.setattr(state, "LEAST_DWELL_SECONDS", 0.0)
+    app = opened("disagreements")
+
+    app.button(key=f"verdict_{key}").click().run()
+
+    with connect.read(trained.engine) as conn:
+        assert [one.decision for one in verdicts.latest(conn)] == [decision]
+
+
+def test_second_press_before_the_next_pair_was_read_is_no_verdict(trained: Store, monkeypatch):
+    monkeypatch.setattr(state, "LEAST_DWELL_SECONDS", 3600.0)
+    app = opened("disagreements")
+
+    app.button(key="verdict_flip").click().run()
+
+    with connect.read(trained.engine) as conn:
+        assert verdicts.count(conn) == 0
+    assert "Too quick" in app.toast[0].value
+
+
+def test_skip_shows_the_next_pair_and_decides_nothing(trained: Store, monkeypatch):
+    monkeypatch.setattr(state, "LEAST_DWELL_SECONDS", 0.0)
+    app = opened("disagreements")
+    before = [text.value for text in app.text]
+
+    app.button(key="verdict_skip").click().run()
+
+    assert [text.value for text in app.text] != before
+    with connect.read(trained.engine) as conn:
+        assert verdicts.count(conn) == 0
+
+
+def test_retrain_queues_a_run_on_the_verdicts_and_a_new_ranking(going: Store, monkeypatch):
+    monkeypatch.setattr(state, "LEAST_DWELL_SECONDS", 0.0)
+    app = opened("disagreements")
+    app.button(key="verdict_flip").click().run()
+
+    app.button(key="triage_retrain").click().run()
+
+    assert not app.exception
+    with connect.read(going.engine) as conn:
+        kinds = [run.kind.value for run in runs.queued(conn)]
+        named = runs.queued(conn)[0].name
+    assert kinds == ["train", "crossfit"]
+    assert named == "after 1 verdicts"
+
+
+def test_no_test_pair_is_ever_queued_for_a_verdict(trained: Store, monkeypatch):
+    monkeypatch.setattr(state, "LEAST_DWELL_SECONDS", 0.0)
+    app = opened("disagreements")
+    for number in range(len(app.segmented_control(key="triage_queue").options)):
+        queues = app.segmented_control(key="triage_queue")
+        queues.set_value(queues.options[number]).run()
+        while any(button.key == "verdict_tie" for button in app.button):
+            app.button(key="verdict_tie").click().run()
+
+    with connect.read(trained.engine) as conn:
+        decided = verdicts.effective(conn, dataset_id=1)
+    ranked = actions.triage(trained, dataset="things", labeler="imported").frame
+    parts = set(ranked[ranked["pair_id"].isin(decided)]["part"])
+    assert len(decided) > 50
+    assert parts == {"train", "valid"}
