@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-st.set_page_config(page_title="Tiebreak", page_icon=":material/balance:", layout="wide")
+st.set_page_config(page_title="Tiebreak", page_icon="ui/icon.svg", layout="wide")
 pages = {
     "": [st.Page("ui/pages/overview.py", title="Overview", icon=":material/dashboard:", default=True)],
     "Data": [

@@ -154,7 +154,7 @@ def retrain(store: Store, *, dataset: str, labeler: str) -> int:
         last = runs.newest(conn, kind=RunKind.TRAIN, dataset_id=found.id, labeler=labeler)
         decided = len(verdicts.effective(conn, dataset_id=found.id))
     settings = {} if last is None else dict(last.config)
-    name = f"after {decided:,} verdicts"
+    name = f"after {decided:,} verdict" + ("" if decided == 1 else "s")
     run_id = start_training(store, dataset=dataset, labeler=labeler, settings=settings, name=name)
     start_crossfit(store, dataset=dataset, labeler=labeler)
     return run_id

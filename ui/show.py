@@ -144,6 +144,11 @@ def run_title(run: runs.Run) -> str:
     return f"{run.id} · {' '.join(word for word in words if word)} · {end}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Such as `1 verdict`, `2,000 verdicts`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def ago(when: float) -> str:
     return f"{duration(time.time() - when)} ago"
 

@@ -7,7 +7,7 @@ from db import connect, labelers, pairs, search, verdicts
 from db.pairs import PairFilter
 from ui import state, widgets
 
-PAGE, COUNTED = 50, 10_000
+PAGE, COUNTED = 50, 1_000
 SIDES = {"a": "A is better", "b": "B is better", "tie": "tie", "none": "no label"}
 
 widgets.begin("Browse")

@@ -77,6 +77,7 @@ st.caption(
     )
 )
 
+current = ""
 if len(waiting) == 0:
     st.success("Nothing is left in this queue." + (" Skipped pairs come back below." if skipped else ""))
     if skipped and st.button("Show the skipped pairs again", key="triage_unskip"):
@@ -87,7 +88,7 @@ else:
     with connect.read(store.engine) as conn:
         stored = pairs.get(conn, int(row["pair_id"]))
     order = state.shown_order(stored.pair.hash)
-    state.now_showing(stored.pair.hash)
+    current = stored.pair.hash
     left, right = ("a", "b") if order is Order.AB else ("b", "a")
     words = {left: "the left one", right: "the right one"}
     doubt = row["doubt"]
@@ -103,7 +104,7 @@ else:
 with st.container(horizontal=True, vertical_alignment="center"):
     stale = actions.crossfit_is_stale(store, dataset=here.name, labeler=labeler)
     retrain = st.button(
-        f"Retrain with {len(decided):,} verdicts",
+        f"Retrain with {show.counted(len(decided), 'verdict')}",
         key="triage_retrain",
         type="primary",
         disabled=not decided,
@@ -146,3 +147,5 @@ with st.expander("The list"):
     )
 if processes.is_over(crossfit.state) and crossfit.ended:
     st.caption(f"Ranked {show.ago(crossfit.ended)}.")
+# Last, when all of it is on its way to the screen: keys that were pressed while it was drawn belong to the pair before.
+state.now_showing(current)

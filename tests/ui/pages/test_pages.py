@@ -225,7 +225,7 @@ def test_retrain_queues_a_run_on_the_verdicts_and_a_new_ranking(going: Store, mo
         kinds = [run.kind.value for run in runs.queued(conn)]
         named = runs.queued(conn)[0].name
     assert kinds == ["train", "crossfit"]
-    assert named == "after 1 verdicts"
+    assert named == "after 1 verdict"
 
 
 def test_no_test_pair_is_ever_queued_for_a_verdict(trained: Store, monkeypatch):
