@@ -80,8 +80,10 @@ def _is_offline() -> bool:
 
 
 def _fingerprint(folder: Path) -> str:
-    """Names the weights of a local folder: its config's text and its files' sizes and times."""
-    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    """Names what features depend on: the text of config and tokenizer, the sizes and times of the weights."""
+    digest = hashlib.sha256()
+    for file in sorted([*folder.glob("*.json"), *folder.glob("*.jinja")]):
+        digest.update(f"{file.name} {_sha256(file)}".encode())
     for file in sorted(folder.glob("*.safetensors")):
         stat = file.stat()
         digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}".encode())

@@ -56,9 +56,10 @@ def save(
         raise RunFailed(f"the checkpoint could not be written to {folder}: {error.strerror or error}") from None
     except Exception as error:
         shutil.rmtree(beside, ignore_errors=True)
-        # safetensors reports a full disk as an error of its own.
-        if "No space left" in str(error):
-            raise RunFailed(f"the checkpoint could not be written to {folder}: no space left on device") from None
+        # safetensors and tokenizers report a full disk as errors of their own: "No space left on device (os error 28)".
+        if "(os error" in str(error):
+            words = str(error).splitlines()[0]
+            raise RunFailed(f"the checkpoint could not be written to {folder}: {words}") from None
         raise
 
 
@@ -149,7 +150,7 @@ def _save_decoder(model: RewardModel, backbone: nn.Module, folder: Path) -> None
 def _save_sentence_transformer(loaded: Loaded, backbone: nn.Module, folder: Path) -> None:
     """Transformer, mean Pooling, no Normalize, Dense to one without bias."""
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - seconds of import
-    from sentence_transformers.models import Dense, Pooling, Transformer  # noqa: PLC0415
+    from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Transformer  # noqa: PLC0415
 
     scratch = folder.with_name(folder.name + ".backbone")
     try:

