@@ -2,17 +2,18 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, select, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, inspect, make_url, select, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from core.errors import StoreError
+from db.schema import metadata
 
-__all__ = ["Connection", "open_store", "read", "resolve_url", "run_folder", "store_path", "write"]
+__all__ = ["Connection", "insert_many", "open_store", "read", "resolve_url", "run_folder", "store_path", "write"]
 
 DEFAULT_STORE = "sqlite:///.tiebreak/store.db"
 BUSY_MILLISECONDS = 5000
@@ -85,6 +86,16 @@ def write(engine: Engine) -> Iterator[Connection]:
             raise StoreError(_said(str(engine.url), error)) from None
 
 
+def insert_many(conn: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert rows of the same columns, values as the driver takes them: an import is half as long this way."""
+    if not rows:
+        return
+    statement = insert(table).compile(dialect=conn.dialect, column_keys=list(rows[0]))
+    names = statement.positiontup
+    given = [tuple(row[name] for name in names) for row in rows] if names else [dict(row) for row in rows]
+    conn.exec_driver_sql(str(statement), given)
+
+
 def _make_folder(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,8 +112,8 @@ def _set_pragmas(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None
         f"busy_timeout = {BUSY_MILLISECONDS}",
         "journal_mode = WAL",
         "synchronous = NORMAL",
-        # 32 MB: an import touches the same index pages again and again, and each checkpoint writes them out.
-        "wal_autocheckpoint = 8000",
+        # 64 MB: an import touches the same index pages again and again, and each checkpoint writes them out.
+        "wal_autocheckpoint = 16000",
         "foreign_keys = ON",
         "mmap_size = 268435456",
         "cache_size = -65536",
@@ -120,11 +131,21 @@ def _migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     with write(engine) as conn:
+        _refuse_if_foreign(conn, engine)
         config.attributes["connection"] = conn
         try:
             command.upgrade(config, "head")
         except CommandError as error:
             raise StoreError(f"{engine.url} was written by a newer Tiebreak ({error}); update Tiebreak") from None
+
+
+def _refuse_if_foreign(conn: Connection, engine: Engine) -> None:
+    there = set(inspect(conn).get_table_names())
+    # A server's database may be shared with tables of others; a file is not.
+    strange = there if engine.dialect.name == "sqlite" else there & set(metadata.tables)
+    if strange and "alembic_version" not in there:
+        place = store_path(str(engine.url)) or engine.url
+        raise StoreError(f"{place} is not a Tiebreak store: it has tables of something else ({min(strange)}, ...)")
 
 
 def _version(engine: Engine) -> str | None:

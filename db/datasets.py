@@ -1,12 +1,27 @@
 """Named sets of memberships."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from core.errors import NotFound
-from db.schema import datasets, imports, memberships, pairs, runs, snapshot_pairs
+from db import labelers as labeler_rows
+from db.labels import count_labels
+from db.schema import (
+    aliases,
+    attempts,
+    datasets,
+    imports,
+    memberships,
+    pairs,
+    requests,
+    runs,
+    snapshot_pairs,
+    votes,
+)
+from db.search import forget_words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,24 +91,38 @@ def purge_count(conn: Connection, name: str) -> int:
 
 
 def purge(conn: Connection, name: str) -> int:
-    """Erase text that no other visible dataset holds, keep hashes, mark runs that trained on it; how many pairs."""
+    """Erase text that no other visible dataset holds, keep hashes, mark runs that trained on it; how many pairs.
+
+    Hidden datasets lose these pairs too: restored, they hold what is left.
+    """
     dataset_id = get(conn, name).id
     ids = list(conn.execute(select(pairs.c.id).where(_held_by_it_alone(dataset_id))).scalars())
+    losing = {dataset_id}
     for start in range(0, len(ids), 1000):
         chunk = ids[start : start + 1000]
-        if conn.dialect.name == "sqlite":
-            _forget_words(conn, chunk)
-        conn.execute(
-            update(pairs).where(pairs.c.id.in_(chunk)).values(prompt="[]", response_a="", response_b="", purged=True)
-        )
         frozen = select(snapshot_pairs.c.snapshot_id).where(snapshot_pairs.c.pair_id.in_(chunk))
         conn.execute(update(runs).where(runs.c.snapshot_id.in_(frozen)).values(unreproducible=True))
-        conn.execute(
-            delete(memberships).where(memberships.c.dataset_id == dataset_id, memberships.c.pair_id.in_(chunk))
-        )
-    remaining = select(func.count()).where(memberships.c.dataset_id == dataset_id).scalar_subquery()
-    conn.execute(update(datasets).where(datasets.c.id == dataset_id).values(num_pairs=remaining))
+        holding = select(memberships.c.dataset_id).where(memberships.c.pair_id.in_(chunk)).distinct()
+        losing |= set(conn.execute(holding).scalars())
+        erase(conn, chunk)
+    for one in losing:
+        remaining = select(func.count()).where(memberships.c.dataset_id == one).scalar_subquery()
+        conn.execute(update(datasets).where(datasets.c.id == one).values(num_pairs=remaining))
+        labeler_rows.store_counts(conn, one, count_labels(conn, one))
+        touch(conn, one)
     return len(ids)
+
+
+def erase(conn: Connection, pair_ids: Sequence[int]) -> None:
+    """Erase every text of some pairs, also what labelers said about them; hashes, votes and verdicts stay."""
+    forget_words(conn, pair_ids)
+    mine = pairs.c.id.in_(pair_ids)
+    conn.execute(update(pairs).where(mine).values(prompt="[]", response_a="", response_b="", purged=True))
+    conn.execute(update(votes).where(votes.c.pair_id.in_(pair_ids)).values(rationale=None))
+    asked = select(requests.c.id).where(requests.c.pair_id.in_(pair_ids))
+    conn.execute(update(attempts).where(attempts.c.request_id.in_(asked)).values(reply=None))
+    conn.execute(delete(memberships).where(memberships.c.pair_id.in_(pair_ids)))
+    conn.execute(delete(aliases).where(aliases.c.pair_id.in_(pair_ids)))
 
 
 def _held_by_it_alone(dataset_id: int) -> ColumnElement[bool]:
@@ -101,15 +130,3 @@ def _held_by_it_alone(dataset_id: int) -> ColumnElement[bool]:
     visible = select(datasets.c.id).where(datasets.c.removed.is_(None), datasets.c.id != dataset_id)
     others = select(memberships.c.pair_id).where(memberships.c.dataset_id.in_(visible))
     return pairs.c.id.in_(mine) & pairs.c.id.not_in(others) & pairs.c.purged.is_(False)
-
-
-def _forget_words(conn: Connection, ids: list[int]) -> None:
-    indexed = "COALESCE((SELECT indexed_to FROM search_progress WHERE id = 1), 0)"
-    for pair_id in ids:
-        conn.execute(
-            text(
-                "INSERT INTO pair_words(pair_words, rowid, prompt, response_a, response_b) "
-                f"SELECT 'delete', id, prompt, response_a, response_b FROM pairs WHERE id = :id AND id <= {indexed}"
-            ),
-            {"id": pair_id},
-        )

@@ -18,7 +18,8 @@ from core.label import label_of
 from core.records import BadRow, Consistency, IdenticalRow, Kind, Label, PairRow, Part, Vote
 from core.split import part_of
 from db import labelers as labeler_rows
-from db.connect import read, write
+from db.connect import insert_many, read, write
+from db.datasets import erase, touch
 from db.labels import count_labels, rebuild, upsert_labels
 from db.schema import (
     aliases,
@@ -30,6 +31,7 @@ from db.schema import (
     snapshot_pairs,
     votes,
 )
+from db.search import add_words, forget_words, step_back
 
 BATCH_ROWS = 1000  # keeps a transaction under 200 ms on two slow cores
 REPORT_SECONDS = 0.3
@@ -81,6 +83,7 @@ class _Tally:
     bad: Counter[str] = field(default_factory=Counter)
     first_bad: dict[str, BadRow] = field(default_factory=dict)
     labelers: dict[tuple[str, Kind], int] = field(default_factory=dict)
+    lines_taken: set[int] = field(default_factory=set)  # lines whose `dataset:line` names a pair of another file
     late: set[int] = field(default_factory=set)  # pairs that others see: their labels follow after publishing
 
     def refuse(self, row: BadRow) -> None:
@@ -170,7 +173,8 @@ def _write_all(
     said = time.monotonic()
     while batch := list(islice(source, BATCH_ROWS)):
         good: list[PairRow] = []
-        for row in batch:
+        for given in batch:
+            row = _storable(given, tally.file) if isinstance(given, PairRow) else given
             if isinstance(row, PairRow):
                 good.append(row)
             elif isinstance(row, BadRow):
@@ -184,6 +188,18 @@ def _write_all(
         if time.monotonic() - said > REPORT_SECONDS:
             said = time.monotonic()
             yield tally.counts()
+
+
+def _storable(row: PairRow, file: str) -> PairRow | BadRow:
+    said = [message.content for message in row.pair.prompt]
+    said += [row.pair.response_a, row.pair.response_b, row.id or "", row.subset or "", row.meta or ""]
+    said += [vote.rationale or "" for vote in row.votes]
+    try:
+        "".join(said).encode()
+    except UnicodeEncodeError as error:
+        reason = f"half a surrogate pair ({error.object[error.start]!a}) stands in a text; no store can keep it"
+        return BadRow(file=file, line=row.line, kind="broken text", reason=reason)
+    return row
 
 
 def _refuse_if_useless(tally: _Tally, *, skip_bad: bool) -> None:
@@ -207,6 +223,7 @@ class _Known:
 
     pair_ids: dict[bytes, int]
     own: set[int]  # pairs that this import made
+    purged: set[int]
     members: dict[int, str]  # pair_id -> row_id in this dataset
     row_ids: dict[str, tuple[int, int | None]]  # row_id -> (pair_id, line) in this dataset
     vote_keys: set[tuple[int, int, bytes]]
@@ -228,7 +245,10 @@ def _write_batch(engine: Engine, tally: _Tally, batch: Sequence[PairRow], split:
 
 
 def _row_id(tally: _Tally, row: PairRow) -> str:
-    return row.id if row.id is not None else f"{tally.dataset}:{row.line}"
+    if row.id is not None:
+        return row.id
+    again = f"#{tally.import_id}" if row.line in tally.lines_taken else ""
+    return f"{tally.dataset}:{row.line}{again}"
 
 
 def _know_labelers(conn: Connection, tally: _Tally, batch: Sequence[PairRow]) -> None:
@@ -240,9 +260,11 @@ def _know_labelers(conn: Connection, tally: _Tally, batch: Sequence[PairRow]) ->
 
 
 def _look_up(conn: Connection, tally: _Tally, hashes: list[bytes], row_ids: list[str]) -> _Known:
-    found = conn.execute(select(pairs.c.id, pairs.c.hash, pairs.c.import_id).where(pairs.c.hash.in_(hashes))).all()
-    pair_ids = {bytes(digest): pair_id for pair_id, digest, _ in found}
-    own = {pair_id for pair_id, _, import_id in found if import_id == tally.import_id}
+    wanted = select(pairs.c.id, pairs.c.hash, pairs.c.import_id, pairs.c.purged).where(pairs.c.hash.in_(hashes))
+    found = conn.execute(wanted).all()
+    pair_ids = {bytes(row.hash): row.id for row in found}
+    own = {row.id for row in found if row.import_id == tally.import_id}
+    purged = {row.id for row in found if row.purged}
     in_dataset = memberships.c.dataset_id == tally.dataset_id
     by_pair = select(memberships.c.pair_id, memberships.c.row_id).where(
         in_dataset, memberships.c.pair_id.in_(list(pair_ids.values()))
@@ -260,7 +282,7 @@ def _look_up(conn: Connection, tally: _Tally, hashes: list[bytes], row_ids: list
     if pair_ids:
         given = select(votes.c.pair_id, votes.c.labeler_id, votes.c.key).where(votes.c.pair_id.in_(pair_ids.values()))
         keys = {(pair_id, labeler_id, bytes(key)) for pair_id, labeler_id, key in conn.execute(given)}
-    return _Known(pair_ids, own, members, known_ids, keys)
+    return _Known(pair_ids, own, purged, members, known_ids, keys)
 
 
 def _accept(
@@ -272,7 +294,11 @@ def _accept(
     for place, (row, digest) in enumerate(zip(batch, hashes, strict=True)):
         row_id = _row_id(tally, row)
         other_line = _line_of_other_pair(row_id, digest, known, seen)
-        if other_line is not None:
+        if other_line is not None and row.id is None:
+            # Another file of the dataset has this line too: the user named neither, so neither is at fault.
+            tally.lines_taken.add(row.line)
+            row_id = _row_id(tally, row)
+        elif other_line is not None:
             where = f"line {other_line}" if other_line else "an earlier import"
             reason = f"id {row_id!r} also names the different pair of {where}; ids must be unique in a dataset"
             tally.refuse(BadRow(file=tally.file, line=row.line, kind="id of two pairs", reason=reason))
@@ -294,6 +320,7 @@ def _line_of_other_pair(row_id: str, digest: bytes, known: _Known, seen: dict[st
 
 
 def _insert_pairs(conn: Connection, tally: _Tally, rows: Sequence[tuple[PairRow, bytes, str]], known: _Known) -> None:
+    _bring_back(conn, tally, rows, known)
     fresh = {digest: (row, prompt) for row, digest, prompt in rows if digest not in known.pair_ids}
     if not fresh:
         return
@@ -301,9 +328,7 @@ def _insert_pairs(conn: Connection, tally: _Tally, rows: Sequence[tuple[PairRow,
         {
             "hash": digest,
             "prompt_hash": bytes.fromhex(prompt),
-            "prompt": json.dumps([[m.role.value, m.content] for m in row.pair.prompt], ensure_ascii=False),
-            "response_a": row.pair.response_a,
-            "response_b": row.pair.response_b,
+            **_texts(row),
             "length_a": len(row.pair.response_a),
             "length_b": len(row.pair.response_b),
             "part": part_of(prompt).value,
@@ -312,11 +337,29 @@ def _insert_pairs(conn: Connection, tally: _Tally, rows: Sequence[tuple[PairRow,
         for digest, (row, prompt) in fresh.items()
     ]
     # RETURNING would send row after row; asking for the ids afterwards is twice as fast.
-    conn.execute(insert(pairs), values)
+    insert_many(conn, pairs, values)
     made = conn.execute(select(pairs.c.hash, pairs.c.id).where(pairs.c.hash.in_(list(fresh))))
     known.fresh = {bytes(digest): pair_id for digest, pair_id in made}
     known.pair_ids |= known.fresh
     known.own |= set(known.fresh.values())
+
+
+def _bring_back(conn: Connection, tally: _Tally, rows: Sequence[tuple[PairRow, bytes, str]], known: _Known) -> None:
+    """Give pairs whose text was purged their text again."""
+    again = {known.pair_ids[digest]: row for row, digest, _ in rows if known.pair_ids.get(digest) in known.purged}
+    for pair_id, row in again.items():
+        values = {**_texts(row), "purged": False, "import_id": tally.import_id}
+        conn.execute(update(pairs).where(pairs.c.id == pair_id).values(**values))
+    if again:
+        add_words(conn, list(again))
+
+
+def _texts(row: PairRow) -> dict[str, str]:
+    return {
+        "prompt": json.dumps([[m.role.value, m.content] for m in row.pair.prompt], ensure_ascii=False),
+        "response_a": row.pair.response_a,
+        "response_b": row.pair.response_b,
+    }
 
 
 def _insert_members(
@@ -351,8 +394,7 @@ def _insert_members(
                 "meta": row.meta,
             }
         )
-    if members:
-        conn.execute(insert(memberships), members)
+    insert_many(conn, memberships, members)
     if others:
         fixed = {"dataset_id": tally.dataset_id, "import_id": tally.import_id}
         conn.execute(insert(aliases), [{"row_id": row_id, "pair_id": p, **fixed} for row_id, p in others.items()])
@@ -378,8 +420,7 @@ def _insert_votes(
             voted.add(place)
             touched.setdefault(pair_id, {}).setdefault(labeler_id, []).append(vote)
             values.append(_vote_row(tally, vote, pair_id=pair_id, labeler_id=labeler_id, key=key))
-    if values:
-        conn.execute(insert(votes), values)
+    insert_many(conn, votes, values)
     tally.late |= touched.keys() - known.own
     for pair_id, labeler_id, label in _label_own(conn, tally, touched, known):
         if label.consistency is Consistency.REPEAT_SPLIT:
@@ -455,18 +496,27 @@ def _publish(engine: Engine, tally: _Tally) -> None:
             )
         )
         labeler_rows.store_counts(conn, tally.dataset_id, num_labels)
-    # Labels are derived: those of pairs that were visible before follow now, in short transactions of their own.
+    _publish_late(engine, tally)
+
+
+def _publish_late(engine: Engine, tally: _Tally) -> None:
+    """Labels are derived: those of pairs that were visible before follow now, in short transactions of their own."""
     late = sorted(tally.late)
+    holding = {tally.dataset_id} if late else set()
     for start in range(0, len(late), BATCH_ROWS):
+        chunk = late[start : start + BATCH_ROWS]
         with write(engine) as conn:
-            for pair_id, labeler_id, label in rebuild(conn, late[start : start + BATCH_ROWS]):
+            for pair_id, labeler_id, label in rebuild(conn, chunk):
                 if label.consistency is Consistency.REPEAT_SPLIT:
                     tally.conflicts.add((pair_id, labeler_id))
-    if late:
+            holders = select(memberships.c.dataset_id).where(memberships.c.pair_id.in_(chunk)).distinct()
+            holding |= set(conn.execute(holders).scalars())
+    for dataset_id in holding:
         with read(engine) as conn:
-            num_labels = count_labels(conn, tally.dataset_id)
+            num_labels = count_labels(conn, dataset_id)
         with write(engine) as conn:
-            labeler_rows.store_counts(conn, tally.dataset_id, num_labels)
+            labeler_rows.store_counts(conn, dataset_id, num_labels)
+            touch(conn, dataset_id)
 
 
 def _take_back(engine: Engine, tally: _Tally) -> None:
@@ -497,12 +547,21 @@ def _remove_rows(engine: Engine, import_id: int) -> None:
             ids = conn.execute(select(pairs.c.id).where(mine, unused).limit(BATCH_ROWS)).scalars().all()
             if not ids:
                 break
+            forget_words(conn, ids)
             conn.execute(delete(labels).where(labels.c.pair_id.in_(ids)))
             conn.execute(delete(pairs).where(pairs.c.id.in_(ids)))
     with write(engine) as conn:
         # A pair that another import shares stays; it now belongs to that import.
         shared = select(memberships.c.import_id).where(memberships.c.pair_id == pairs.c.id).limit(1).scalar_subquery()
         conn.execute(update(pairs).where(mine).values(import_id=func.coalesce(shared, pairs.c.import_id)))
+        # One that was purged before and had got its text back from this import goes back to that.
+        erased = list(conn.execute(select(pairs.c.id).where(mine)).scalars())
+        for start in range(0, len(erased), BATCH_ROWS):
+            erase(conn, erased[start : start + BATCH_ROWS])
+            rebuild(conn, erased[start : start + BATCH_ROWS])
+        earlier = select(func.min(imports.c.id)).where(imports.c.published.is_not(None)).scalar_subquery()
+        conn.execute(update(pairs).where(mine).values(import_id=func.coalesce(earlier, pairs.c.import_id)))
+        step_back(conn)
         still = conn.execute(select(pairs.c.id).where(mine).limit(1)).scalar()
         if still is None:
             conn.execute(delete(imports).where(imports.c.id == import_id))

@@ -5,11 +5,12 @@ from itertools import groupby
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select
 
 from core.label import label_of
 from core.records import Consistency, Kind, Label, Order, Preference, Vote
 from db import labelers as labeler_rows
+from db.connect import insert_many
 from db.schema import imports, labelers, labels, memberships, votes
 
 COLUMNS = ["pair_id", "side", "p_a", "p_tie", "consistency", "num_votes"]
@@ -34,8 +35,7 @@ def rebuild(conn: Connection, pair_ids: Sequence[int], *, including: int | None 
 
 
 def upsert_labels(conn: Connection, made: Sequence[tuple[int, int, Label]]) -> None:
-    if made:
-        conn.execute(insert(labels), [_label_row(*one) for one in made])
+    insert_many(conn, labels, [_label_row(*one) for one in made])
 
 
 def _label_row(pair_id: int, labeler_id: int, label: Label) -> dict[str, object]:

@@ -58,7 +58,6 @@ pairs = Table(
     Column("part", String(5), nullable=False),  # train, valid, test: by hash of the prompt
     Column("import_id", ForeignKey("imports.id"), nullable=False),
     Column("purged", Boolean, nullable=False, server_default="0"),
-    Index("pairs_by_prompt", "prompt_hash"),
     Index("pairs_by_import", "import_id"),
 )
 
@@ -201,7 +200,7 @@ labels = Table(
     Column("side", String(3)),  # a, b; null where every vote is a tie
     Column("consistency", String(13), nullable=False),
     Column("num_votes", Integer, nullable=False),
-    Index("labels_by_labeler", "labeler_id", "pair_id"),
+    Index("labels_by_side", "labeler_id", "side", "pair_id"),
     Index("labels_by_consistency", "labeler_id", "consistency", "pair_id"),
 )
 

@@ -1,12 +1,21 @@
 """Full-text search. Filled after an import, by id range, so that an import need not wait for it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, text, update
+from sqlalchemy import Connection, Integer, Select, Text, column, func, insert, select, table, text, update
 
-from db.schema import imports, memberships, pairs, search_progress
+from db.schema import imports, pairs, search_progress
 
 CHUNK_PAIRS = 1000
+SHORTEST_BEGINNING = 5
+# SQLite's own table, which the first migration makes; a match is asked of the column that bears its name.
+pair_words = table("pair_words", column("rowid", Integer), column("pair_words", Text))
+
+_PASSED = (
+    "SELECT id, prompt, response_a, response_b FROM pairs WHERE id = :id AND NOT purged "
+    "AND id <= COALESCE((SELECT indexed_to FROM search_progress WHERE id = 1), 0)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,7 @@ def index_more(conn: Connection, *, limit: int = CHUNK_PAIRS) -> IndexState:
     conn.execute(
         text(
             "INSERT INTO pair_words(rowid, prompt, response_a, response_b) "
-            "SELECT id, prompt, response_a, response_b FROM pairs WHERE id > :low AND id <= :high"
+            "SELECT id, prompt, response_a, response_b FROM pairs WHERE id > :low AND id <= :high AND NOT purged"
         ),
         {"low": now.done, "high": ids[-1]},
     )
@@ -56,19 +65,50 @@ def index_more(conn: Connection, *, limit: int = CHUNK_PAIRS) -> IndexState:
     return IndexState(ids[-1], now.total)
 
 
-def matches(conn: Connection, words: str) -> ColumnElement[bool]:
-    """The condition that a pair holds every one of the words (a phrase where they stand in double quotes)."""
+def add_words(conn: Connection, pair_ids: Sequence[int]) -> None:
+    """Words of pairs that got their text back: of those only that the index has passed already."""
+    if conn.dialect.name == "sqlite":
+        conn.execute(text(f"INSERT INTO pair_words(rowid, prompt, response_a, response_b) {_PASSED}"), _each(pair_ids))
+
+
+def forget_words(conn: Connection, pair_ids: Sequence[int]) -> None:
+    """Take pairs out of the index; called while they still have their text."""
+    if conn.dialect.name == "sqlite":
+        into = "INSERT INTO pair_words(pair_words, rowid, prompt, response_a, response_b) SELECT 'delete', *"
+        conn.execute(text(f"{into} FROM ({_PASSED})"), _each(pair_ids))
+
+
+def step_back(conn: Connection) -> None:
+    """Pairs were deleted: their row numbers will be given again, and must count as new then."""
+    highest = select(func.coalesce(func.max(pairs.c.id), 0)).scalar_subquery()
+    conn.execute(update(search_progress).where(search_progress.c.indexed_to > highest).values(indexed_to=highest))
+
+
+def _each(pair_ids: Sequence[int]) -> list[dict[str, int]]:
+    return [{"id": pair_id} for pair_id in pair_ids]
+
+
+def matching(conn: Connection, words: str) -> Select[tuple[int]]:
+    """Ids of the pairs that hold every one of the words; a phrase stands in double quotes.
+
+    `begin*` finds words that begin so, from five letters on.
+    """
     if conn.dialect.name != "sqlite":
         document = func.concat_ws(" ", pairs.c.prompt, pairs.c.response_a, pairs.c.response_b)
         found = func.to_tsvector("simple", document).op("@@")(func.websearch_to_tsquery("simple", words))
-        return memberships.c.pair_id.in_(select(pairs.c.id).where(found))
-    query = text("SELECT rowid FROM pair_words WHERE pair_words MATCH :words").bindparams(words=_quoted(words))
-    return memberships.c.pair_id.in_(query.columns(pairs.c.id).scalar_subquery())
+        return select(pairs.c.id).where(found)
+    return select(pair_words.c.rowid).where(pair_words.c.pair_words.op("MATCH")(_quoted(words)))
 
 
 def _quoted(words: str) -> str:
-    """Every word quoted, so that nothing a user types is query syntax; the last one matches as a prefix."""
-    phrases = words.split('"')
+    """Every word quoted, so that nothing a user types is query syntax."""
+    # A NUL would end the query in the middle of a quoted word, half a surrogate pair cannot be sent at all.
+    phrases = words.encode("utf-8", "replace").decode().replace("\0", " ").split('"')
     terms = [p for place, part in enumerate(phrases) for p in ([part] if place % 2 else part.split()) if p.strip()]
-    quoted = ['"' + term.replace('"', '""') + '"' for term in terms] or ['""']
-    return " ".join(quoted) + ("" if words.endswith(('"', " ")) or quoted == ['""'] else "*")
+    return " ".join(_term(term) for term in terms) or '""'
+
+
+def _term(term: str) -> str:
+    # A beginning of a few letters fits so many words that reading where they stand takes seconds.
+    begins = term.endswith("*") and len(term.strip("*")) >= SHORTEST_BEGINNING
+    return f'"{term}"' + ("*" if begins else "")

@@ -44,15 +44,14 @@ def overview(conn: Connection) -> Overview:
     num_labels = Counter[str]()
     for kind, counted in by_labeler:
         num_labels[kind] += int(counted)
-    by_state: dict[str, int] = dict(
-        conn.execute(select(runs.c.state, func.count()).group_by(runs.c.state)).tuples().all()
-    )
+    states = conn.execute(select(runs.c.state, func.count()).group_by(runs.c.state))
+    by_state = {RunState(state): int(num_runs) for state, num_runs in states}
     return Overview(
         num_datasets=int(num_datasets),
         num_pairs=int(num_pairs),
         num_labels_ai=num_labels[Kind.AI.value],
         num_labels_human=num_labels[Kind.HUMAN.value],
         num_verdicts=verdict_rows.count(conn),
-        num_runs_by_state={state: by_state.get(state.value, 0) for state in RunState},
+        num_runs_by_state={state: by_state.get(state, 0) for state in RunState},
         num_labelers=sum(int(counted) > 0 for _, counted in by_labeler),
     )

@@ -77,7 +77,7 @@ def undo(conn: Connection, *, reviewer: str) -> Verdict | None:
 
 def latest(conn: Connection, *, reviewer: str | None = None, limit: int = 10) -> list[Verdict]:
     """Standing verdicts, the newest first."""
-    statement = select(verdicts).where(_stands()).order_by(verdicts.c.id.desc()).limit(limit)
+    statement = select(verdicts).where(stands()).order_by(verdicts.c.id.desc()).limit(limit)
     if reviewer is not None:
         statement = statement.where(verdicts.c.reviewer == reviewer)
     return [_verdict(row) for row in conn.execute(statement)]
@@ -85,7 +85,7 @@ def latest(conn: Connection, *, reviewer: str | None = None, limit: int = 10) ->
 
 def of_pair(conn: Connection, pair_id: int) -> list[Verdict]:
     """Standing verdicts on one pair, oldest first."""
-    found = select(verdicts).where(_stands(), verdicts.c.pair_id == pair_id).order_by(verdicts.c.id)
+    found = select(verdicts).where(stands(), verdicts.c.pair_id == pair_id).order_by(verdicts.c.id)
     return [_verdict(row) for row in conn.execute(found)]
 
 
@@ -93,7 +93,7 @@ def effective(
     conn: Connection, *, dataset_id: int | None = None, pair_ids: Sequence[int] | None = None
 ) -> dict[int, Decision]:
     """pair_id -> what people decided: each reviewer's last standing verdict; where reviewers differ, nothing yet."""
-    statement = select(verdicts.c.pair_id, verdicts.c.reviewer, verdicts.c.decision).where(_stands())
+    statement = select(verdicts.c.pair_id, verdicts.c.reviewer, verdicts.c.decision).where(stands())
     if dataset_id is not None:
         members = select(memberships.c.pair_id).where(memberships.c.dataset_id == dataset_id)
         statement = statement.where(verdicts.c.pair_id.in_(members))
@@ -111,14 +111,15 @@ def effective(
 
 def count(conn: Connection, dataset_id: int | None = None) -> int:
     """Standing verdicts."""
-    statement = select(func.count()).select_from(verdicts).where(_stands())
+    statement = select(func.count()).select_from(verdicts).where(stands())
     if dataset_id is not None:
         members = select(memberships.c.pair_id).where(memberships.c.dataset_id == dataset_id)
         statement = statement.where(verdicts.c.pair_id.in_(members))
     return int(conn.execute(statement).scalar_one())
 
 
-def _stands() -> ColumnElement[bool]:
+def stands() -> ColumnElement[bool]:
+    """The condition that a row is a verdict that nobody took back."""
     undone = select(verdicts.c.undoes).where(verdicts.c.undoes.is_not(None))
     return verdicts.c.decision.is_not(None) & verdicts.c.id.not_in(undone)
 

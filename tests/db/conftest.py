@@ -1,4 +1,5 @@
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +14,19 @@ def _engines() -> list[str]:
     return ["sqlite", "postgresql"] if os.environ.get("TIEBREAK_TEST_POSTGRES") else ["sqlite"]
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite store, migrated once for all tests."""
+    path = tmp_path_factory.mktemp("empty") / "store.db"
+    connect.open_store(connect.resolve_url(str(path))).dispose()
+    return path
+
+
 @pytest.fixture(params=_engines())
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest, tmp_path: Path, empty_store: Path) -> Iterator[Engine]:
     """An empty store: SQLite, and PostgreSQL where TIEBREAK_TEST_POSTGRES names a server."""
     if request.param == "sqlite":
+        shutil.copy(empty_store, tmp_path / "store.db")
         made = connect.open_store(connect.resolve_url(str(tmp_path / "store.db")))
         yield made
     else:

@@ -158,3 +158,136 @@ def test_pooled_votes_are_one_label(engine):
         pooled = labels.frame(conn, labeler="ai", dataset_id=datasets.get(conn, "d").id)
     assert list(pooled["p_a"]) == [0.5]
     assert list(pooled["num_votes"]) == [2]
+
+
+def test_half_a_surrogate_pair_is_a_bad_row(engine):
+    rows = [*some(2), triplet(3, "a \ud800 b", "x", "y")]
+
+    with pytest.raises(BadFile, match=r"line 3: half a surrogate pair \('\\ud800'\)"):
+        run_import(engine, rows)
+    assert run_import(engine, rows, skip_bad=True).skipped == 1
+
+
+def test_one_import_after_another_adds_to_the_dataset(engine):
+    run_import(engine, some(2))
+    run_import(engine, [triplet(1, "more", "x", "y", row_id="m")])
+
+    with connect.read(engine) as conn:
+        dataset = datasets.get(conn, "d")
+        assert [member.row_id for member in pairs.members(conn, dataset.id)] == ["d:1", "d:2", "m"]
+        assert [one.num_labels for one in labelers.summaries(conn, dataset.id)] == [3]
+    assert (dataset.num_pairs, dataset.data_version) == (3, 2)
+
+
+def test_equal_lines_are_one_vote_counted_as_duplicates(engine):
+    counts = run_import(engine, [triplet(1, "p", "x", "y"), triplet(2, "p", "x", "y"), triplet(3, "p", "x", "y")])
+
+    assert (counts.read, counts.added, counts.duplicates, counts.conflicts) == (3, 1, 2, 0)
+    assert num_rows(engine, votes) == 1
+
+
+def test_equal_votes_of_one_row_are_two_votes_however_often_the_file_comes(engine):
+    made = pair_of("p", "x", "y")
+    twice = (Vote(labeler="judge", kind=Kind.AI, preference=Preference.A),) * 2
+    row = PairRow(line=1, id=None, pair=made.pair, swapped=made.swapped, votes=twice)
+
+    run_import(engine, [row])
+    run_import(engine, [row])
+
+    assert num_rows(engine, votes) == 2
+
+
+def test_labels_that_span_batches_are_those_of_all_votes(engine, monkeypatch):
+    monkeypatch.setattr("db.imports.BATCH_ROWS", 2)
+    rows = [triplet(5, "p", "x", "y"), *some(4), triplet(6, "p", "y", "x")]
+
+    counts = run_import(engine, rows)
+
+    with connect.read(engine) as conn:
+        given = labels.frame(conn, labeler="judge", dataset_id=datasets.get(conn, "d").id)
+    assert counts.conflicts == 1
+    assert sorted(given["num_votes"]) == [1, 1, 1, 1, 2]
+    assert list(given["p_a"][given["num_votes"] == 2]) == [0.5]
+
+
+def test_what_a_killed_import_left_is_gone_at_the_next_start(engine, monkeypatch):
+    monkeypatch.setattr("db.imports.BATCH_ROWS", 2)
+    monkeypatch.setattr("db.imports.REPORT_SECONDS", 0.0)
+    run_import(engine, some(2))
+    with monkeypatch.context() as killed:
+        killed.setattr("db.imports._take_back", lambda engine, tally: None)  # a killed process takes nothing back
+        going = import_rows(engine, some(6), dataset="e", file="e.jsonl")
+        next(going), next(going)
+        going.close()
+    assert num_rows(engine, pair_table) == 4
+
+    assert remove_unpublished(engine, older_than=3600) == 0  # it may still be going
+    assert remove_unpublished(engine) == 1
+
+    assert num_rows(engine, pair_table) == num_rows(engine, memberships) == num_rows(engine, votes) == 2
+    assert num_rows(engine, imports) == 1
+
+
+def test_a_failed_import_takes_no_pair_from_the_one_that_shares_it(engine, monkeypatch):
+    monkeypatch.setattr("db.imports.BATCH_ROWS", 1)
+    monkeypatch.setattr("db.imports.REPORT_SECONDS", 0.0)
+    first = import_rows(engine, some(3), dataset="fails", file="f.jsonl")
+    next(first), next(first)  # its first two pairs are written, not published
+
+    run_import(engine, some(2))
+    first.close()
+
+    with connect.read(engine) as conn:
+        dataset = datasets.get(conn, "d")
+        members = list(pairs.members(conn, dataset.id))
+        assert len(dict(pairs.texts(conn, [member.pair_id for member in members]))) == 2
+        assert len(labels.frame(conn, labeler="judge", dataset_id=dataset.id)) == 2
+        assert [one.name for one in datasets.all(conn)] == ["d"]
+
+
+def test_no_pair_without_its_id_loses_the_line_it_stood_on(engine):
+    rows = [triplet(7, "p", "x", "y"), triplet(9, "q", "x", "y", row_id="named")]
+    run_import(engine, rows)
+
+    with connect.read(engine) as conn:
+        members = list(pairs.members(conn, datasets.get(conn, "d").id))
+    assert [(member.row_id, member.line) for member in members] == [("d:7", 7), ("named", 9)]
+
+
+def test_a_purged_pair_that_is_imported_again_has_its_text_again(engine):
+    run_import(engine, some(3))
+    with connect.write(engine) as conn:
+        datasets.purge(conn, "d")
+
+    counts = run_import(engine, some(3))
+
+    with connect.read(engine) as conn:
+        members = list(pairs.members(conn, datasets.get(conn, "d").id))
+        texts = dict(pairs.texts(conn, [member.pair_id for member in members]))
+    assert counts.added == len(texts) == 3
+    assert num_rows(engine, pair_table) == 3  # the hash stood there still
+
+
+def test_a_purged_pair_stays_purged_where_its_new_import_fails(engine):
+    run_import(engine, some(1))
+    with connect.write(engine) as conn:
+        datasets.purge(conn, "d")
+    bad = BadRow(file="f.jsonl", line=2, kind="not JSON", reason="not JSON")
+
+    with pytest.raises(BadFile):
+        run_import(engine, [*some(1), *[IdenticalRow(line=i) for i in range(1000)], bad])
+
+    with connect.read(engine) as conn:
+        stored = conn.execute(select(pair_table)).one()
+    assert (stored.prompt, stored.response_a, stored.response_b, stored.purged) == ("[]", "", "", True)
+    assert num_rows(engine, imports) == 1
+
+
+def test_a_second_file_without_ids_joins_the_dataset_under_names_of_its_own(engine):
+    run_import(engine, some(2))
+
+    run_import(engine, [triplet(1, "prompt 1", "good 1", "bad 1"), triplet(2, "other", "x", "y")])
+
+    with connect.read(engine) as conn:
+        members = list(pairs.members(conn, datasets.get(conn, "d").id))
+    assert [(member.row_id, member.line) for member in members] == [("d:1", 1), ("d:2", 2), ("d:2#2", 2)]

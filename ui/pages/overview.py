@@ -3,8 +3,8 @@
 import streamlit as st
 
 from core.records import Bucket, RunKind
-from db import connect, labelers, runs, verdicts
-from ui import plots, state, widgets
+from db import connect, labelers, runs, stats, verdicts
+from ui import plots, show, state, widgets
 
 widgets.begin("Overview")
 
@@ -30,6 +30,7 @@ with connect.read(state.store().engine) as conn:
     model = runs.newest(conn, kind=RunKind.TRAIN, dataset_id=here.id)
     crossfit = runs.newest(conn, kind=RunKind.CROSSFIT, dataset_id=here.id)
     num_verdicts = verdicts.count(conn, here.id)
+    whole = stats.overview(conn)
     steps = None if model is None else runs.steps_of(conn, model.id)
 
 metrics = {} if model is None else dict(model.metrics)
@@ -89,3 +90,9 @@ with right:
     if metrics.get("reliability"):
         st.subheader(f"Calibration against {widgets.plain(str(metrics.get('against')))}")
         st.plotly_chart(plots.reliability(metrics), key="overview_reliability", config={"displayModeBar": False})
+
+st.caption(
+    f"In the whole store: {show.counted(whole.num_datasets, 'dataset')}, {show.counted(whole.num_pairs, 'pair')}, "
+    f"{show.counted(whole.num_labels_ai, 'label')} by AI and {whole.num_labels_human:,} by people, "
+    f"{show.counted(whole.num_verdicts, 'verdict')}, {show.counted(sum(whole.num_runs_by_state.values()), 'run')}."
+)
