@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, inspect, make_url, select, text
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, DataError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from core.errors import StoreError
@@ -58,9 +58,14 @@ def open_store(url: str) -> Engine:
         event.listen(engine, "connect", _set_pragmas)
     try:
         _migrate(engine)
+    except StoreError:
+        engine.dispose()
+        raise
     except OperationalError as error:
+        engine.dispose()
         raise StoreError(_said(url, error)) from None
     except DatabaseError:
+        engine.dispose()
         raise StoreError(f"{path or url} is not a Tiebreak store: it is no database") from None
     return engine
 
@@ -81,6 +86,9 @@ def write(engine: Engine) -> Iterator[Connection]:
                 conn.exec_driver_sql("BEGIN IMMEDIATE")
             yield conn
             conn.commit()
+        except DataError as error:
+            conn.rollback()
+            raise StoreError(f"the store {engine.url} cannot keep a text: {error.orig}") from None
         except OperationalError as error:
             conn.rollback()
             raise StoreError(_said(str(engine.url), error)) from None

@@ -93,6 +93,8 @@ def matching(conn: Connection, words: str) -> Select[tuple[int]]:
 
     `begin*` finds words that begin so, from five letters on.
     """
+    # A NUL would end the query in the middle of a quoted word, half a surrogate pair cannot be sent at all.
+    words = words.encode("utf-8", "replace").decode().replace("\0", " ")
     if conn.dialect.name != "sqlite":
         document = func.concat_ws(" ", pairs.c.prompt, pairs.c.response_a, pairs.c.response_b)
         found = func.to_tsvector("simple", document).op("@@")(func.websearch_to_tsquery("simple", words))
@@ -102,8 +104,7 @@ def matching(conn: Connection, words: str) -> Select[tuple[int]]:
 
 def _quoted(words: str) -> str:
     """Every word quoted, so that nothing a user types is query syntax."""
-    # A NUL would end the query in the middle of a quoted word, half a surrogate pair cannot be sent at all.
-    phrases = words.encode("utf-8", "replace").decode().replace("\0", " ").split('"')
+    phrases = words.split('"')
     terms = [p for place, part in enumerate(phrases) for p in ([part] if place % 2 else part.split()) if p.strip()]
     return " ".join(_term(term) for term in terms) or '""'
 

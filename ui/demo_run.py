@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from core.config import Method
 from core.errors import RunFailed
@@ -35,9 +34,6 @@ def run_loop(store: Store) -> None:
 
     show.say("3/4  Is it accurate, is it calibrated?")
     show.measured(trained.metrics or {})
-    subsets = (trained.metrics or {}).get("subsets")
-    if isinstance(subsets, list):
-        show.table("accuracy by kind of prompt, on test", [_subset_line(row) for row in subsets])
 
     show.say("4/4  Which labels are wrong? Cross-fitted probes rank them; no model judges a prompt it trained on.")
     _finished_run(store, RunKind.CROSSFIT)
@@ -49,11 +45,6 @@ def _relative(path: str | None) -> str:
     if path is None:
         return "none"
     return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
-
-
-def _subset_line(row: dict[str, Any]) -> dict[str, object]:
-    measured = row["accuracy"]
-    return {"kind": row["name"], "accuracy": show.percent(measured["value"]), "pairs": measured["num_decided"]}
 
 
 def _finished_run(store: Store, kind: RunKind) -> runs.Run:
@@ -75,6 +66,7 @@ def _finished_run(store: Store, kind: RunKind) -> runs.Run:
 
 def _reveal(store: Store) -> None:
     ranked = actions.triage(store, dataset=DEMO, labeler=DEMO_LABELER)
+    _tell_kinds(ranked)
     planted = demo_pairs.planted_ids()
     ids = [str(row_id) for row_id in ranked.frame["row_id"]]
     hits = precision_at(ids, planted, REVEALED) * REVEALED
@@ -84,6 +76,14 @@ def _reveal(store: Store) -> None:
         f"{hits:.0f} of the {REVEALED} most doubtful labels were planted errors "
         f"({len(planted)} of {len(ids):,} were planted)."
     )
+
+
+def _tell_kinds(ranked: actions.Triage) -> None:
+    """Where models beat a coin and where not; out of fold and on all pairs, as test alone has too few of a kind."""
+    agrees = ranked.frame.assign(agrees=ranked.frame["p_model"] >= 0.5)
+    grouped = agrees.groupby("subset")["agrees"].agg(["mean", "size"]).sort_values("mean", ascending=False)
+    rows = [{"kind": kind, "agreement": show.percent(mean), "pairs": size} for kind, mean, size in grouped.itertuples()]
+    show.table("cross-fitted models and labels agree, by kind of prompt", rows)
 
 
 def _short(row: dict[str, object]) -> dict[str, object]:

@@ -22,6 +22,13 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def only_sqlite(engine: Engine) -> None:
+    """For what is SQLite's own: its file, its pragmas, its index of words."""
+    if engine.dialect.name != "sqlite":
+        pytest.skip("this is about SQLite's own file, pragmas or index of words")
+
+
 @pytest.fixture(params=_engines())
 def engine(request: pytest.FixtureRequest, tmp_path: Path, empty_store: Path) -> Iterator[Engine]:
     """An empty store: SQLite, and PostgreSQL where TIEBREAK_TEST_POSTGRES names a server."""

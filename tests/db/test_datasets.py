@@ -86,6 +86,7 @@ def test_a_purge_takes_only_what_no_other_visible_dataset_holds(engine):
         assert datasets.purge_count(conn, "d") == 0
 
 
+@pytest.mark.usefixtures("only_sqlite")
 def test_a_purge_erases_every_text_and_keeps_hashes_votes_and_verdicts(engine):
     secret = "xyzzy"
     load(engine, [triplet(1, f"{secret} p", f"{secret} x", f"{secret} y", rationale=f"because {secret}", row_id="u1")])

@@ -1,7 +1,7 @@
 import pytest
 from sqlalchemy import update
 
-from core.errors import NotFound
+from core.errors import NotFound, StoreError
 from core.records import Consistency, Part
 from db import connect, pairs, verdicts
 from db.imports import import_rows
@@ -33,7 +33,7 @@ def pages_forward(engine, limit, **chosen):
 
 
 def pages_backward(engine, limit, **chosen):
-    seen, before = [], 2**40
+    seen, before = [], 2**31 - 1
     while rows := page(engine, before=before, limit=limit, **chosen):
         seen = [row.membership_id for row in rows] + seen
         before = rows[0].membership_id
@@ -173,12 +173,22 @@ def test_a_pair_that_is_not_there_is_named(engine):
 
 def test_texts_are_those_of_the_file_whatever_they_hold(engine):
     odd = "a \U0001f600 \x00? 'quotes' \"double\" \\ \u2028 end"
+    if engine.dialect.name != "sqlite":
+        odd = odd.replace("\x00", "")  # PostgreSQL cannot keep it; the next test tells what happens then
     load(engine, [triplet(1, odd, odd + "1", odd + "2")])
 
     with connect.read(engine) as conn:
         pair = dict(pairs.texts(conn, pair_ids(engine)))[pair_ids(engine)[0]]
     assert pair.prompt[0].content == odd
     assert {pair.response_a, pair.response_b} == {odd + "1", odd + "2"}
+
+
+def test_text_that_a_server_cannot_keep_is_said_in_one_sentence(engine):
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite keeps every text")
+
+    with pytest.raises(StoreError, match="NUL"):
+        load(engine, [triplet(1, "a", "x \x00", "y")])
 
 
 def test_members_stand_in_the_files_order_with_their_lengths(engine):

@@ -52,6 +52,9 @@ def zoo(engine):
     ],
 )
 def test_words_are_found_as_they_are_meant(zoo, words, lines):
+    if zoo.dialect.name != "sqlite" and words in {"sleep*", "emile deja"}:
+        pytest.skip("PostgreSQL's simple dictionary knows no beginnings and keeps accents")
+
     assert found(zoo, words) == lines
 
 
@@ -66,6 +69,7 @@ def test_no_typed_text_makes_the_search_fail(zoo, words):
     found(zoo, words)
 
 
+@pytest.mark.usefixtures("only_sqlite")
 def test_new_pairs_are_found_once_the_index_has_come_to_them(zoo):
     load(zoo, [triplet(1, "a zebra", "x", "y")], dataset="new")
     assert found(zoo, "zebra", "new") == []
@@ -79,6 +83,7 @@ def test_new_pairs_are_found_once_the_index_has_come_to_them(zoo):
         assert search.state(conn).is_complete
 
 
+@pytest.mark.usefixtures("only_sqlite")
 def test_the_index_grows_by_as_many_pairs_as_it_is_told(engine):
     load(engine, [triplet(i, f"prompt {i}", "x", "y") for i in range(1, 8)])
 
@@ -91,6 +96,7 @@ def test_the_index_grows_by_as_many_pairs_as_it_is_told(engine):
     assert found(engine, "prompt") == list(range(1, 8))
 
 
+@pytest.mark.usefixtures("only_sqlite")
 def test_purged_pairs_are_not_found(zoo):
     with connect.write(zoo) as conn:
         datasets.purge(conn, "d")
@@ -123,6 +129,7 @@ def test_pairs_of_an_import_that_failed_are_not_found_and_their_numbers_count_as
     assert found(zoo, "zebra", "new") == []
 
 
+@pytest.mark.usefixtures("only_sqlite")
 def test_the_index_waits_for_an_import_that_still_runs(zoo, monkeypatch):
     monkeypatch.setattr("db.imports.REPORT_SECONDS", 0.0)
     going = import_rows(zoo, (triplet(i, f"zebra {i}", "x", "y") for i in range(1, 2001)), dataset="new", file="f")

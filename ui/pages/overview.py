@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.records import Bucket, RunKind
+from core.records import Bucket, Part, RunKind
 from db import connect, labelers, runs, stats, verdicts
 from ui import plots, show, state, widgets
 
@@ -29,13 +29,16 @@ with connect.read(state.store().engine) as conn:
     known = labelers.summaries(conn, here.id)
     model = runs.newest(conn, kind=RunKind.TRAIN, dataset_id=here.id)
     crossfit = runs.newest(conn, kind=RunKind.CROSSFIT, dataset_id=here.id)
-    num_verdicts = verdicts.count(conn, here.id)
+    decided = verdicts.effective(conn, dataset_id=here.id)
     whole = stats.overview(conn)
     steps = None if model is None else runs.steps_of(conn, model.id)
 
 metrics = {} if model is None else dict(model.metrics)
 ranked = None if crossfit is None else state.ranked(str(crossfit.labeler), crossfit.id)
-doubted = 0 if ranked is None else int((ranked.frame["bucket"] == Bucket.LABEL_ERROR.value).sum())
+doubted = 0
+if ranked is not None:
+    open_rows = ranked.frame[(ranked.frame["part"] != Part.TEST.value) & ~ranked.frame["pair_id"].isin(decided.keys())]
+    doubted = int((open_rows["bucket"] == Bucket.LABEL_ERROR.value).sum())
 value, under = widgets.accuracy_words(metrics)
 
 cards = st.columns(4)
@@ -57,7 +60,7 @@ with cards[3]:
     widgets.measure(
         "Probably wrong labels",
         f"{doubted:,}" if ranked else "-",
-        f"{num_verdicts:,} verdicts by people so far" if ranked else "rank the labels to see them",
+        f"{show.counted(len(decided), 'pair')} decided by people so far" if ranked else "rank the labels to see them",
         help_="Labels that models which never saw the prompt clearly contradict.",
     )
 
