@@ -13,6 +13,19 @@ from db import connect, datasets, evaluations, labelers, labels, rewards, runs, 
 from ui.processes import Store
 
 VERDICTS = "verdicts"
+# What became of a snapshot's pairs (`core.engine.prepare.Counts`), as the model card lists it.
+_COUNTED = (
+    "num_train",
+    "num_valid",
+    "num_test",
+    "ties",
+    "ties_left_out",
+    "leaking",
+    "repeated_responses",
+    "trimmed",
+    "dropped",
+    "same_after_trimming",
+)
 _P_A = {Decision.A: 1.0, Decision.B: 0.0, Decision.TIE: 0.5}
 
 
@@ -110,6 +123,14 @@ def card(store: Store, run: runs.Run, metrics: dict[str, object]) -> str:
         f"Held-out test accuracy: {_percent(accuracy, 'value')} "
         f"(95 % interval {_percent(accuracy, 'low')} to {_percent(accuracy, 'high')}), "
         f"always the longer: {_percent(metrics.get('longer'), 'value')}.",
+        "",
+        "Pairs:",
+        "",
+        *(
+            f"- {name.removeprefix('num_').replace('_', ' ')}: {metrics[name]:,}"
+            for name in _COUNTED
+            if name in metrics
+        ),
         "",
         "Settings:",
         "",

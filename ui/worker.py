@@ -30,8 +30,9 @@ from ui.actions import checkpoint_of, write_lines
 from ui.processes import HEARTBEAT_SECONDS, Store, open_store, tend
 
 if TYPE_CHECKING:
-    from core.engine.features import FeatureCache
+    from core.engine.cache import Cache
     from core.engine.model import Loaded
+    from core.engine.tokens import TokenPair
 
 FLUSH_SECONDS = 0.5
 
@@ -145,7 +146,7 @@ def _sentence(bug: Exception) -> str:
 
 
 def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
-    from core.engine import checkpoint, device, model, probe, train  # noqa: PLC0415 - seconds of import
+    from core.engine import checkpoint, device, model, prepare, probe, train  # noqa: PLC0415 - seconds of import
 
     config = config_from(run.config)
     frozen = _freeze(store, run, config, pulse)
@@ -154,27 +155,37 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
         raise RunFailed(f"dataset {_dataset_name(store, run)} has no labeled pair in its train part")
     pulse.say(f"loading {config.backbone}", 0, 0)
     loaded = model.load_backbone(config, device.choose_device(run.device))
+    # A probe trains in seconds: its prover must get ready beside it, not after it.
+    prover = checkpoint.Prover(loaded.rules.pooling) if config.method is Method.PROBE else None
+    cache = _tokenized(store, loaded, frozen, pulse)
+    tokens = prepare.read_tokens(cache.tokens, [one.pair for one in frozen])
+    prepared = prepare.prepare(config, frozen, tokens)
     if config.method is Method.PROBE:
-        cache = _cached_features(store, loaded, frozen, pulse)
-        steps = probe.train(loaded, config, cache, frozen)
-        counts: dict[str, object] = {}
+        _compute_features(loaded, cache, tokens, pulse)
+        if pulse.stop_asked:  # nothing is trained yet; the features that are done are kept for the next run
+            return Outcome(state=RunState.STOPPED)
+        steps = probe.train(loaded, config, cache.features, prepared)
     else:
-        cache = None
-        prepared = train.prepare(loaded, config, frozen)
-        counts = asdict(prepared.counts)
         steps = train.train(loaded, config, prepared)
     began = time.monotonic()
     stopped = _pull(store, run, pulse, steps)
     seconds = time.monotonic() - began
+    prover = prover or checkpoint.Prover(loaded.rules.pooling)
     held_out = by_part[Part.VALID] + by_part[Part.TEST]
-    scored = _held_out_rewards(loaded, cache, held_out, pulse)
+    scored = _held_out_rewards(loaded, cache if config.method is Method.PROBE else None, held_out, pulse)
     temperature = evaluation.temperature_of(scored, by_part[Part.VALID])
     with connect.write(store.engine) as conn:
         rewards.add(conn, run.id, scored)
     pulse.say("measuring", 0, 0)
     metrics = evaluation.measure_run(store, run, temperature=temperature)
-    pulse.say("saving and proving the checkpoint", 0, 0)
+    pulse.say("saving the checkpoint", 0, 0)
     folder = store.run_folder(run.id) / "checkpoint"
+    metrics |= {
+        "temperature": temperature,
+        "train_seconds": seconds,
+        "device": device.describe(loaded.device),
+        **asdict(prepared.counts),
+    }
     checkpoint.save(
         loaded,
         config,
@@ -184,28 +195,24 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
         card=evaluation.card(store, run, metrics),
     )
     pulse.say("proving that a public library loads the checkpoint", 0, 0)
-    checkpoint.prove(folder)
-    metrics |= {
-        "temperature": temperature,
-        "train_seconds": seconds,
-        "device": device.describe(loaded.device),
-        **counts,
-    }
+    prover.prove(folder)
     return Outcome(state=RunState.STOPPED if stopped else RunState.FINISHED, metrics=metrics, checkpoint=folder)
 
 
 def _crossfit(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
-    from core.engine import crossfit, device, features, model  # noqa: PLC0415 - seconds of import
+    from core.engine import crossfit, device, features, model, prepare  # noqa: PLC0415 - seconds of import
 
     config = config_from(run.config)
     frozen = _freeze(store, run, config, pulse)
     pulse.say(f"loading {config.backbone}", 0, 0)
     loaded = model.load_backbone(config, device.choose_device(run.device))
-    cache = _cached_features(store, loaded, frozen, pulse)
+    cache = _tokenized(store, loaded, frozen, pulse)
+    tokens = prepare.read_tokens(cache.tokens, [one.pair for one in frozen])
+    _compute_features(loaded, cache, tokens, pulse)
     if pulse.stop_asked:
         return Outcome(state=RunState.STOPPED)
     pulse.say("fitting 5 folds", 0, 0)
-    margins = crossfit.crossfit(features.load(cache, [(p.pair_id, p.pair) for p in frozen]), frozen, seed=config.seed)
+    margins = crossfit.crossfit(features.load(cache.features, tokens), frozen, seed=config.seed)
     with connect.write(store.engine) as conn:
         rewards.add_margins(conn, run.id, margins)
     return Outcome(metrics={"num_pairs": len({margin.pair_id for margin in margins}), "num_margins": len(margins)})
@@ -304,15 +311,23 @@ def _freeze(store: Store, run: runs.Run, config: TrainConfig, pulse: Pulse) -> l
     return frozen
 
 
-def _cached_features(store: Store, loaded: "Loaded", frozen: list[SnapshotPair], pulse: Pulse) -> "FeatureCache":
+def _tokenized(store: Store, loaded: "Loaded", frozen: list[SnapshotPair], pulse: Pulse) -> "Cache":
+    """The cache of this backbone, with the tokens of every pair in it."""
+    from core.engine import cache, prepare  # noqa: PLC0415 - seconds of import
+
+    found = cache.cache_for(loaded, store.feature_folder)
+    for progress in prepare.tokenize(loaded, found.tokens, [one.pair for one in frozen]):
+        pulse.say(f"{progress.what}: {progress.done:,} of {progress.total:,}", progress.done, progress.total)
+    return found
+
+
+def _compute_features(loaded: "Loaded", cache: "Cache", tokens: "list[TokenPair]", pulse: Pulse) -> None:
     from core.engine import features  # noqa: PLC0415 - seconds of import
 
-    cache = features.cache_for(loaded, store.feature_folder)
-    for progress in features.compute(loaded, cache, [(pair.pair_id, pair.pair) for pair in frozen]):
+    for progress in features.compute(loaded, cache.features, tokens):
         pulse.say(f"{progress.what}: {progress.done:,} of {progress.total:,}", progress.done, progress.total)
         if pulse.stop_asked:
             break
-    return cache
 
 
 def _pull(store: Store, run: runs.Run, pulse: Pulse, steps: Iterator[Step]) -> bool:
@@ -335,13 +350,14 @@ def _pull(store: Store, run: runs.Run, pulse: Pulse, steps: Iterator[Step]) -> b
 
 
 def _held_out_rewards(
-    loaded: "Loaded", cache: "FeatureCache | None", held_out: list[SnapshotPair], pulse: Pulse
+    loaded: "Loaded", cache: "Cache | None", held_out: list[SnapshotPair], pulse: Pulse
 ) -> list[Reward]:
-    from core.engine import probe, score  # noqa: PLC0415 - seconds of import
+    from core.engine import prepare, probe, score  # noqa: PLC0415 - seconds of import
 
     texts = [(pair.pair_id, pair.pair) for pair in held_out]
     if cache is not None:
-        return probe.rewards(loaded, cache, texts)
+        tokens = prepare.read_tokens(cache.tokens, [pair for _, pair in texts])
+        return probe.rewards(loaded, cache.features, [pair_id for pair_id, _ in texts], tokens)
     scored: list[Reward] = []
     for reward in score.score(loaded, texts):
         scored.append(reward)

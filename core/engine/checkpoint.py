@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -25,7 +26,7 @@ from core.records import Message, Pair
 FACTS, CANARIES, CARD = "tiebreak.json", "canaries.jsonl", "README.md"
 LEAST_CANARIES = 8
 TOLERANCE = 1e-4  # float32, another batch shape
-_DENSE = "2_Dense"
+_POOLING, _DENSE = "1_Pooling", "2_Dense"
 
 
 def save(
@@ -63,29 +64,47 @@ def save(
         raise
 
 
-def prove(folder: Path) -> None:
-    """Reload in a fresh process with the public library alone. If a reward differs: RunFailed, the folder set aside."""
-    script = Path(__file__).with_name("prove.py")
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run(
-        [sys.executable, "-I", str(script), str(folder)], capture_output=True, text=True, env=environment, check=False
-    )
-    if done.returncode != 0:
+class Prover:
+    """A fresh process that reloads a checkpoint with the public library alone.
+
+    It imports that library as soon as it is made, which takes seconds, so a run makes it while it still computes. If
+    the run dies, the pipe closes and it ends by itself.
+    """
+
+    def __init__(self, pooling: str) -> None:
+        script = Path(__file__).with_name("prove.py")
+        library = "sentence_transformers" if pooling == "mean" else "transformers"
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", str(script), library],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+        )
+
+    def prove(self, folder: Path) -> None:
+        """If a reward differs from its canary: RunFailed, and the folder is set aside."""
+        said, complained = self._process.communicate(str(folder))
+        if self._process.returncode == 0:
+            return
         set_aside = folder.with_name(folder.name + ".unproven")
         shutil.rmtree(set_aside, ignore_errors=True)
         folder.replace(set_aside)
-        words = (done.stdout.strip() or done.stderr.strip() or "no word").splitlines()[-1]
+        words = (said.strip() or complained.strip() or "no word").splitlines()[-1]
         raise RunFailed(
             f"the saved checkpoint does not reproduce its rewards in a fresh process ({words}): {set_aside}"
         )
 
 
+def pooling_of(folder: Path) -> str:
+    """How a published checkpoint pools, which decides the library that loads it."""
+    return str(_facts(folder)["rules"]["pooling"])
+
+
 def load(folder: Path, device: torch.device) -> Loaded:
     """A published checkpoint, ready to score."""
-    try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NotFound(f"{folder} is no Tiebreak checkpoint: it has no {FACTS}") from None
+    facts = _facts(folder)
     rules = TokenRules(**facts["rules"])
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     model = (_load_decoder if rules.pooling == "last" else _load_encoder)(folder)
@@ -99,14 +118,20 @@ def load(folder: Path, device: torch.device) -> Loaded:
     )
 
 
+def _facts(folder: Path) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFound(f"{folder} is no Tiebreak checkpoint: it has no {FACTS}") from None
+    return facts
+
+
 def _load_decoder(folder: Path) -> RewardModel:
     shell = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
     return RewardModel(shell.base_model, shell.score, pooling="last", shell=shell)
 
 
 def _load_encoder(folder: Path) -> RewardModel:
-    from safetensors.torch import load_file  # noqa: PLC0415 - only here
-
     backbone = AutoModel.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
     weight = load_file(folder / _DENSE / "model.safetensors")["linear.weight"]
     head = nn.Linear(weight.shape[1], 1, bias=False)
@@ -148,25 +173,33 @@ def _save_decoder(model: RewardModel, backbone: nn.Module, folder: Path) -> None
 
 
 def _save_sentence_transformer(loaded: Loaded, backbone: nn.Module, folder: Path) -> None:
-    """Transformer, mean Pooling, no Normalize, Dense to one without bias."""
-    from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - seconds of import
-    from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Transformer  # noqa: PLC0415
+    """Transformer, mean Pooling, no Normalize, Dense to one without bias, as sentence-transformers 2 and later read it.
 
-    scratch = folder.with_name(folder.name + ".backbone")
-    try:
-        backbone.save_pretrained(scratch, safe_serialization=True)  # type: ignore[operator]  # a PreTrainedModel
-        loaded.tokenizer.save_pretrained(scratch)
-        transformer = Transformer(str(scratch), max_seq_length=loaded.rules.max_tokens)
-        width = loaded.model.head.in_features
-        dense = Dense(width, 1, bias=False, activation_function=nn.Identity())
-        with torch.no_grad():
-            dense.linear.weight.copy_(loaded.model.head.weight.float().cpu())
-        pooling = Pooling(width, pooling_mode="mean")
-        SentenceTransformer(modules=[transformer, pooling, dense], device="cpu").save(
-            str(folder), create_model_card=False, safe_serialization=True
-        )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    Written by hand: importing that library takes seconds, and the proof in a fresh process shows that it loads.
+    """
+    backbone.save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]  # a PreTrainedModel
+    loaded.tokenizer.save_pretrained(folder)
+    width = loaded.model.head.in_features
+    parts = [("", "Transformer"), (_POOLING, "Pooling"), (_DENSE, "Dense")]
+    modules = [
+        {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for place, (path, kind) in enumerate(parts)
+    ]
+    _write_json(folder / "modules.json", modules)
+    _write_json(folder / "sentence_bert_config.json", {"max_seq_length": loaded.rules.max_tokens})
+    _write_json(
+        folder / _POOLING / "config.json", {"word_embedding_dimension": width, "pooling_mode_mean_tokens": True}
+    )
+    identity = "torch.nn.modules.linear.Identity"
+    dense = {"in_features": width, "out_features": 1, "bias": False, "activation_function": identity}
+    _write_json(folder / _DENSE / "config.json", dense)
+    weight = loaded.model.head.weight.detach().float().cpu().contiguous()
+    save_file({"linear.weight": weight}, folder / _DENSE / "model.safetensors")
+
+
+def _write_json(file: Path, content: object) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _canaries(loaded: Loaded, pairs: Sequence[Pair]) -> list[dict[str, object]]:
@@ -210,4 +243,4 @@ def _write_facts(
         "method": Method(config.method).value,
         "config": asdict(config),
     }
-    (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    _write_json(folder / FACTS, facts)

@@ -26,4 +26,4 @@ def export(published: Path, destination: Path) -> None:
         shutil.rmtree(beside, ignore_errors=True)
         words = getattr(error, "strerror", None) or error
         raise RunFailed(f"the checkpoint could not be written to {destination}: {words}") from None
-    checkpoint.prove(destination)
+    checkpoint.Prover(checkpoint.pooling_of(destination)).prove(destination)

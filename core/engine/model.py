@@ -21,7 +21,7 @@ from transformers.models.auto.modeling_auto import (
 
 from core.config import Method, TrainConfig
 from core.engine import backbone as backbones
-from core.engine.tokens import DEFAULT_MAX_TOKENS, Encoded, TokenRules
+from core.engine.tokens import DEFAULT_MAX_TOKENS, TokenRules, Tokens
 from core.errors import BadConfig, NotFound
 
 # Texts are trimmed by our own rule; a tokenizer that also warns about their length says nothing new.
@@ -180,7 +180,7 @@ def _max_tokens(architecture: Any, asked: int | None) -> int:
     return asked or min(DEFAULT_MAX_TOKENS, limit)
 
 
-def batch_of(loaded: Loaded, rows: Sequence[Encoded]) -> tuple[Tensor, Tensor]:
+def batch_of(loaded: Loaded, rows: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
     """Right-padded ids and mask, shape (B, T), on the model's device."""
     longest = max(len(row.input_ids) for row in rows)
     ids = torch.full((len(rows), longest), int(loaded.tokenizer.pad_token_id), dtype=torch.long)

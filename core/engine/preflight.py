@@ -11,7 +11,7 @@ import torch
 from core.config import Method, TrainConfig
 from core.engine.device import choose_device, describe
 from core.engine.model import Loaded, batch_of, load_backbone
-from core.engine.tokens import Encoded, encode
+from core.engine.tokens import Tokens, encode_pairs
 from core.errors import RunFailed
 from core.records import Pair
 
@@ -58,13 +58,11 @@ def preflight(
     loaded = load_backbone(config, choose_device(device))
     unlimited = replace(loaded.rules, max_tokens=sys.maxsize)
     lengths, trimmed, same = np.zeros(len(pairs), dtype=np.int64), 0, 0
-    kept: list[Encoded] = []
-    for place, pair in enumerate(pairs):
-        responses = (pair.response_a, pair.response_b)
-        a, b = encode(loaded.tokenizer, unlimited, pair.prompt, responses)
+    kept: list[Tokens] = []
+    for place, (a, b) in enumerate(encode_pairs(loaded.tokenizer, unlimited, pairs)):
         lengths[place] = max(len(a.input_ids), len(b.input_ids))
         if lengths[place] > loaded.rules.max_tokens:
-            a, b = encode(loaded.tokenizer, loaded.rules, pair.prompt, responses)
+            a, b = encode_pairs(loaded.tokenizer, loaded.rules, [pairs[place]])[0]  # noqa: PLW2901 - the same, trimmed
             trimmed += 1
         same += a.input_ids == b.input_ids
         kept += [a, b]
@@ -87,7 +85,7 @@ def preflight(
 
 
 @torch.no_grad()
-def _seconds_a_token(loaded: Loaded, rows: Sequence[Encoded]) -> float:
+def _seconds_a_token(loaded: Loaded, rows: Sequence[Tokens]) -> float:
     """Of texts spread over the lengths that there are; the first forward, which warms up, is not counted."""
     by_length = sorted(rows, key=lambda row: len(row.input_ids))
     spread = by_length[:: max(1, len(by_length) // TIMED_TEXTS)][:TIMED_TEXTS]

@@ -8,33 +8,28 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
-from core.config import Ties, TrainConfig
-from core.engine import features as feature_rows
-from core.engine.features import FeatureCache
-from core.engine.leaks import find_leaks
+from core.config import TrainConfig
+from core.engine import features
+from core.engine.cache import Shards
 from core.engine.model import Loaded
-from core.errors import RunFailed
-from core.records import Pair, Part, Reward, SnapshotPair, Step
+from core.engine.prepare import EncodedPair, Prepared
+from core.engine.tokens import TokenPair
+from core.records import Reward, Step
 
 Floats64 = npt.NDArray[np.float64]
 RIDGES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)  # strong to weak, on standardised differences
 MOST_ITERATIONS, TOLERANCE = 500, 1e-7
 
 
-def train(loaded: Loaded, config: TrainConfig, cache: FeatureCache, pairs: Sequence[SnapshotPair]) -> Iterator[Step]:
+def train(loaded: Loaded, config: TrainConfig, cache: Shards, prepared: Prepared) -> Iterator[Step]:
     """Yield a step for each strength of regularisation; the head with the lowest NLL on valid is in the model after it.
 
     The standardisation is folded into the head's weight. Without valid pairs the training NLL of a middle strength
     decides nothing: the first of them is taken.
     """
-    leaks = find_leaks(pairs)
-    kept = [one for one in pairs if one.pair_id not in leaks.pair_ids and not _left_out(one, config)]
-    parts = {part: [one for one in kept if one.part is part] for part in (Part.TRAIN, Part.VALID)}
-    if not parts[Part.TRAIN]:
-        raise RunFailed("no pair of the train part is left to train on")
-    x, y, w = _differences(cache, parts[Part.TRAIN])
+    x, y, w = _differences(cache, prepared.train)
     y = y * (1 - config.label_smoothing) + (1 - y) * config.label_smoothing
-    x_valid, y_valid, _ = _differences(cache, parts[Part.VALID]) if parts[Part.VALID] else (x[:0], y[:0], w[:0])
+    x_valid, y_valid, _ = _differences(cache, prepared.valid) if prepared.valid else (x[:0], y[:0], w[:0])
     scale = scale_of(x)
     best, weight = np.inf, np.zeros(x.shape[1])
     try:
@@ -59,16 +54,16 @@ def train(loaded: Loaded, config: TrainConfig, cache: FeatureCache, pairs: Seque
             loaded.model.head.weight.copy_(torch.from_numpy(weight).to(loaded.model.head.weight))
 
 
-def rewards(loaded: Loaded, cache: FeatureCache, pairs: Sequence[tuple[int, Pair]]) -> list[Reward]:
-    """Rewards from cached features, as `core.engine.score` has them from texts, but for the cut of trimmed pairs."""
-    if not pairs:
+def rewards(loaded: Loaded, cache: Shards, pair_ids: Sequence[int], tokens: Sequence[TokenPair]) -> list[Reward]:
+    """Rewards from cached features, as `core.engine.score` has them from texts."""
+    if not pair_ids:
         return []
-    found = feature_rows.load(cache, pairs)
+    found = features.load(cache, tokens)
     weight = loaded.model.head.weight.detach().cpu().numpy()[0].astype(np.float64)
     a, b = found.pooled_a @ weight, found.pooled_b @ weight
     return [
-        Reward(pair_id=int(pair_id), reward_a=float(one), reward_b=float(two))
-        for pair_id, one, two in zip(found.pair_id, a, b, strict=True)
+        Reward(pair_id=pair_id, reward_a=float(one), reward_b=float(two), trimmed=sides[0].trimmed)
+        for pair_id, one, two, sides in zip(pair_ids, a, b, tokens, strict=True)
     ]
 
 
@@ -113,12 +108,8 @@ def nll(margin: Floats64, y: Floats64) -> float:
     return float(-np.mean(y * log_expit(margin) + (1 - y) * log_expit(-margin)))
 
 
-def _left_out(one: SnapshotPair, config: TrainConfig) -> bool:
-    return config.ties is Ties.DROP and one.p_tie > 0 and one.p_a == 0.5
-
-
-def _differences(cache: FeatureCache, pairs: Sequence[SnapshotPair]) -> tuple[Floats64, Floats64, Floats64]:
-    found = feature_rows.load(cache, [(one.pair_id, one.pair) for one in pairs])
+def _differences(cache: Shards, pairs: Sequence[EncodedPair]) -> tuple[Floats64, Floats64, Floats64]:
+    found = features.load(cache, [(one.a, one.b) for one in pairs])
     x = (found.pooled_a - found.pooled_b).astype(np.float64)
     y = np.array([one.p_a for one in pairs])
     return x, y, np.array([one.weight for one in pairs])

@@ -11,7 +11,16 @@ from typing import Any
 TOLERANCE = 1e-4
 
 
-def main(folder: Path) -> int:
+def main(library: str) -> int:
+    if library == "sentence_transformers":
+        import sentence_transformers  # noqa: F401 - already while the folder is still to come
+    else:
+        import transformers  # noqa: F401
+    folder = sys.stdin.read().strip()
+    return _check(Path(folder)) if folder else 0
+
+
+def _check(folder: Path) -> int:
     lines = (folder / "canaries.jsonl").read_text(encoding="utf-8").splitlines()
     canaries = [json.loads(line) for line in lines]
     is_sentence_transformer = (folder / "modules.json").exists()
@@ -50,4 +59,4 @@ def _say(words: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(sys.argv[1]))

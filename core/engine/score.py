@@ -6,7 +6,7 @@ from itertools import islice
 import torch
 
 from core.engine.model import Loaded, batch_of
-from core.engine.tokens import Encoded, encode
+from core.engine.tokens import Tokens, encode, encode_pairs
 from core.records import Message, Pair, Reward
 
 BATCH_TEXTS = 32
@@ -17,9 +17,7 @@ def score(loaded: Loaded, pairs: Iterable[tuple[int, Pair]]) -> Iterator[Reward]
     """Rewards of (id, pair), streamed. Batch mates and padding do not change a reward beyond rounding."""
     source = iter(pairs)
     while chunk := list(islice(source, _CHUNK_PAIRS)):
-        rows = [
-            encode(loaded.tokenizer, loaded.rules, pair.prompt, (pair.response_a, pair.response_b)) for _, pair in chunk
-        ]
+        rows = encode_pairs(loaded.tokenizer, loaded.rules, [pair for _, pair in chunk])
         values = rewards_of(loaded, [one for row in rows for one in row])
         for place, ((pair_id, _), row) in enumerate(zip(chunk, rows, strict=True)):
             yield Reward(
@@ -37,7 +35,7 @@ def score_texts(loaded: Loaded, texts: Sequence[tuple[Sequence[Message], str]]) 
 
 
 @torch.no_grad()
-def rewards_of(loaded: Loaded, rows: Sequence[Encoded]) -> list[float]:
+def rewards_of(loaded: Loaded, rows: Sequence[Tokens]) -> list[float]:
     """Rewards of encoded texts, in their order; computed in batches of like length."""
     loaded.model.eval()
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].input_ids))

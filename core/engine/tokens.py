@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from core.errors import BadConfig
-from core.records import Message, Role
+from core.records import Message, Pair, Role
 
 DEFAULT_MAX_TOKENS = 1024
 
@@ -30,19 +30,27 @@ class TokenRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
+class Tokens:
     """One prompt with one response.
 
     Attributes:
-        text: what a public library tokenizes to the same ids.
         response_start: first token of the response; before it is the prompt.
         trimmed: something was cut to fit max_tokens.
     """
 
-    text: str
-    input_ids: tuple[int, ...]
+    input_ids: Sequence[int]
     response_start: int
     trimmed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded(Tokens):
+    """The same with its text, which a public library tokenizes to the same ids."""
+
+    text: str
+
+
+TokenPair = tuple[Tokens, Tokens]
 
 
 def encode(
@@ -53,28 +61,43 @@ def encode(
     The prompt loses its oldest turns, then its front. If a response alone is too long, all keep the same number of
     tokens from their starts.
     """
-    made = [_encode_one(tokenizer, rules, prompt, response) for response in responses]
+    made = _encode_all(tokenizer, rules, [(prompt, response) for response in responses])
     if not _too_long(made, rules):
         return made
     turns, kept = list(prompt), list(responses)
     while _too_long(made, rules) and len(turns) > 1:
         turns = _without_oldest(turns)
-        made = [_encode_one(tokenizer, rules, turns, response) for response in kept]
+        made = _encode_all(tokenizer, rules, [(turns, response) for response in kept])
     while _too_long(made, rules) and turns and turns[0].content:
         excess = max(len(one.input_ids) for one in made) - rules.max_tokens
         turns[0] = Message(turns[0].role, _without_front(tokenizer, turns[0].content, excess))
-        made = [_encode_one(tokenizer, rules, turns, response) for response in kept]
+        made = _encode_all(tokenizer, rules, [(turns, response) for response in kept])
     room = max(_num_tokens(tokenizer, response) for response in responses)
     while _too_long(made, rules) and room > 1:
         room -= max(1, max(len(one.input_ids) for one in made) - rules.max_tokens)
         kept = [_start(tokenizer, response, max(room, 1)) for response in responses]
-        made = [_encode_one(tokenizer, rules, turns, response) for response in kept]
+        made = _encode_all(tokenizer, rules, [(turns, response) for response in kept])
     if _too_long(made, rules):
         least = max(len(one.input_ids) for one in made)
         raise BadConfig(f"max_tokens must be at least {least}, what the template alone takes, got {rules.max_tokens}")
     return [
         Encoded(text=one.text, input_ids=one.input_ids, response_start=one.response_start, trimmed=True) for one in made
     ]
+
+
+def encode_pairs(tokenizer: PreTrainedTokenizerBase, rules: TokenRules, pairs: Sequence[Pair]) -> list[TokenPair]:
+    """Tokens of both sides of each pair, as `encode` has them: the tokenizer works on all texts in parallel."""
+    made = _encode_all(tokenizer, rules, [(pair.prompt, side) for pair in pairs for side in _sides(pair)])
+    encoded: list[TokenPair] = list(zip(made[0::2], made[1::2], strict=True))
+    for place, pair in enumerate(pairs):
+        if _too_long(encoded[place], rules):
+            a, b = encode(tokenizer, rules, pair.prompt, _sides(pair))
+            encoded[place] = (a, b)
+    return encoded
+
+
+def _sides(pair: Pair) -> tuple[str, str]:
+    return pair.response_a, pair.response_b
 
 
 def render(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message], response: str) -> tuple[str, int]:
@@ -95,18 +118,30 @@ def render(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message], respon
     return text, max(text.rfind(response.strip(), 0, end), 0)
 
 
-def _encode_one(
-    tokenizer: PreTrainedTokenizerBase, rules: TokenRules, prompt: Sequence[Message], response: str
-) -> Encoded:
-    text, start = render(tokenizer, prompt, response)
+def _encode_all(
+    tokenizer: PreTrainedTokenizerBase, rules: TokenRules, texts: Sequence[tuple[Sequence[Message], str]]
+) -> list[Encoded]:
+    """Tokens of (prompt, response), however long."""
+    if not texts:
+        return []
+    rendered = [render(tokenizer, prompt, response) for prompt, response in texts]
     # A chat template writes its own BOS; the tokenizer must not put a second one before it.
-    made = tokenizer(text, add_special_tokens=tokenizer.chat_template is None, return_offsets_mapping=True)
-    ids, offsets = list(made["input_ids"]), made["offset_mapping"]
-    response_start = next((place for place, (_, end) in enumerate(offsets) if end > start), len(ids) - 1)
-    if rules.append_eos and ids[-1] != tokenizer.eos_token_id:
-        ids.append(int(tokenizer.eos_token_id))
-        text += str(tokenizer.eos_token)
-    return Encoded(text=text, input_ids=tuple(ids), response_start=response_start, trimmed=False)
+    made = tokenizer([text for text, _ in rendered], add_special_tokens=tokenizer.chat_template is None)
+    encoded = []
+    for place, (text, start) in enumerate(rendered):
+        ids = made["input_ids"][place]
+        found = (made.char_to_token(place, at) for at in range(start, len(text)))
+        response_start = next((token for token in found if token is not None), len(ids) - 1)
+        ending = rules.append_eos and ids[-1] != tokenizer.eos_token_id
+        encoded.append(
+            Encoded(
+                text=text + str(tokenizer.eos_token) if ending else text,
+                input_ids=(*ids, int(tokenizer.eos_token_id)) if ending else tuple(ids),
+                response_start=response_start,
+                trimmed=False,
+            )
+        )
+    return encoded
 
 
 def _without_oldest(turns: Sequence[Message]) -> list[Message]:
@@ -117,7 +152,7 @@ def _without_oldest(turns: Sequence[Message]) -> list[Message]:
     return kept
 
 
-def _too_long(made: Sequence[Encoded], rules: TokenRules) -> bool:
+def _too_long(made: Sequence[Tokens], rules: TokenRules) -> bool:
     return any(len(one.input_ids) > rules.max_tokens for one in made)
 
 

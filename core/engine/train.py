@@ -10,89 +10,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core.config import Overflow, Precision, Ties, TrainConfig
-from core.engine.leaks import find_leaks
+from core.config import Precision, TrainConfig
 from core.engine.model import Loaded, batch_of
 from core.engine.objective import bradley_terry_loss
-from core.engine.tokens import Encoded, encode
+from core.engine.prepare import EncodedPair, Prepared
 from core.errors import RunFailed
-from core.records import Part, SnapshotPair, Step
+from core.records import Step
 
 EVALUATIONS = 8
 CLIP_NORM = 1.0
 _GROUPED_BATCHES = 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodedPair:
-    """A training pair as tokens, with its target."""
-
-    a: Encoded
-    b: Encoded
-    p_a: float
-    weight: float
-
-    @property
-    def num_tokens(self) -> int:
-        return len(self.a.input_ids) + len(self.b.input_ids)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """What became of a snapshot's pairs; the last four are of train and valid."""
-
-    num_train: int
-    num_valid: int
-    num_test: int
-    ties: int
-    leaking: int
-    repeated_responses: int
-    trimmed: int
-    dropped: int
-    same_after_trimming: int
-    ties_left_out: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """Pairs ready to train and to evaluate on, tokenized once."""
-
-    train: tuple[EncodedPair, ...]
-    valid: tuple[EncodedPair, ...]
-    counts: Counts
-
-
-def prepare(loaded: Loaded, config: TrainConfig, pairs: Sequence[SnapshotPair]) -> Prepared:
-    """Tokenize a snapshot and leave out what must not be trained on, counted."""
-    leaks = find_leaks(pairs)
-    kept: dict[Part, list[EncodedPair]] = {part: [] for part in Part}
-    counted = {"ties": 0, "trimmed": 0, "dropped": 0, "same_after_trimming": 0, "ties_left_out": 0}
-    for one in pairs:
-        is_tie = one.p_tie > 0 and one.p_a == 0.5
-        counted["ties"] += is_tie
-        if one.part is Part.TEST or one.pair_id in leaks.pair_ids:
-            continue
-        a, b = encode(loaded.tokenizer, loaded.rules, one.pair.prompt, (one.pair.response_a, one.pair.response_b))
-        counted["trimmed"] += a.trimmed
-        if is_tie and config.ties is Ties.DROP:
-            counted["ties_left_out"] += 1
-        elif a.trimmed and config.overflow is Overflow.DROP:
-            counted["dropped"] += 1
-        elif a.input_ids == b.input_ids:
-            counted["same_after_trimming"] += 1
-        else:
-            kept[one.part].append(EncodedPair(a=a, b=b, p_a=one.p_a, weight=one.weight))
-    if not kept[Part.TRAIN]:
-        raise RunFailed(f"no pair of the train part is left to train on ({counted}, leaking {len(leaks.pair_ids)})")
-    counts = Counts(
-        num_train=len(kept[Part.TRAIN]),
-        num_valid=len(kept[Part.VALID]),
-        num_test=sum(one.part is Part.TEST for one in pairs),
-        leaking=len(leaks.pair_ids),
-        repeated_responses=len(leaks.repeated_responses),
-        **counted,
-    )
-    return Prepared(train=tuple(kept[Part.TRAIN]), valid=tuple(kept[Part.VALID]), counts=counts)
 
 
 def train(loaded: Loaded, config: TrainConfig, prepared: Prepared) -> Iterator[Step]:

@@ -21,6 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from core.config import TrainConfig
 from core.engine import crossfit, features, leaks, model, probe
+from core.engine.cache import Shards, cache_for
+from core.engine.prepare import prepare
+from core.engine.tokens import TokenPair, encode_pairs
 from core.measure.triage import auroc, precision_at, rank_by_doubt
 from core.records import Consistency, Origin, Part, SnapshotPair, pair_of
 from core.split import part_of
@@ -66,11 +69,13 @@ def words_correct(train: list[SnapshotPair], test: list[SnapshotPair], vectorize
     return 0.5 + 0.5 * np.sign(margin) * np.sign([one.p_a - 0.5 for one in test])
 
 
-def probe_correct(loaded: model.Loaded, cache: features.FeatureCache, pairs: list[SnapshotPair]) -> np.ndarray:
+def probe_correct(
+    loaded: model.Loaded, cache: Shards, pairs: list[SnapshotPair], tokens: list[TokenPair]
+) -> np.ndarray:
     """Whether the probe as a run trains it gets each pair right, whatever its part."""
-    for _ in probe.train(loaded, TrainConfig(), cache, pairs):
+    for _ in probe.train(loaded, TrainConfig(), cache, prepare(TrainConfig(), pairs, tokens)):
         pass
-    found = probe.rewards(loaded, cache, [(one.pair_id, one.pair) for one in pairs])
+    found = probe.rewards(loaded, cache, [one.pair_id for one in pairs], tokens)
     return np.array([(reward.margin > 0) == (one.p_a > 0.5) for reward, one in zip(found, pairs, strict=True)])
 
 
@@ -79,8 +84,18 @@ def cross_validated_probe(found: features.PairFeatures, pairs: list[SnapshotPair
     x = (found.pooled_a - found.pooled_b).astype(np.float64)
     y = np.array([one.p_a for one in pairs])
     fold = crossfit.assign_folds(pairs, num_folds=5, seed=0)
-    margins = [crossfit._out_of_fold(x, y, np.ones(len(y)), fold, ridge) for ridge in probe.RIDGES]
+    margins = [_out_of_fold(x, y, fold, ridge) for ridge in probe.RIDGES]
     return (min(margins, key=lambda margin: probe.nll(margin, y)) > 0) == (y > 0.5)
+
+
+def _out_of_fold(x: np.ndarray, y: np.ndarray, fold: np.ndarray, ridge: float) -> np.ndarray:
+    margin = np.zeros(len(y))
+    for one in np.unique(fold):
+        inside = fold == one
+        scale = probe.scale_of(x[~inside])
+        weight = probe.fit(x[~inside] / scale, y[~inside], np.ones((~inside).sum()), ridge=ridge)
+        margin[inside] = (x[inside] / scale) @ weight
+    return margin
 
 
 def triaged(found: features.PairFeatures, pairs: list[SnapshotPair]) -> pd.DataFrame:
@@ -113,11 +128,12 @@ def main() -> None:
     parts = {part: [one for one in pairs if one.part is part] for part in Part}
     with tempfile.TemporaryDirectory() as folder:
         loaded = model.load_backbone(TrainConfig(), torch.device("cpu"))
-        cache = features.cache_for(loaded, arguments.features or Path(folder))
-        for _ in features.compute(loaded, cache, [(one.pair_id, one.pair) for one in pairs]):
+        tokens = encode_pairs(loaded.tokenizer, loaded.rules, [one.pair for one in pairs])
+        cache = cache_for(loaded, arguments.features or Path(folder)).features
+        for _ in features.compute(loaded, cache, tokens):
             pass
-        found = features.load(cache, [(one.pair_id, one.pair) for one in pairs])
-        trained = probe_correct(loaded, cache, pairs)
+        found = features.load(cache, tokens)
+        trained = probe_correct(loaded, cache, pairs, tokens)
     is_test = np.array([one.part is Part.TEST for one in pairs])
     out_of_fold = cross_validated_probe(found, pairs)
     ranked = triaged(found, pairs)

@@ -9,6 +9,8 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from core import formats
 from core.engine import features, model
+from core.engine.cache import cache_for
+from core.engine.tokens import encode_pairs
 from core.measure.triage import precision_at
 from core.records import PairRow, Part
 from ui import demo_pairs
@@ -120,12 +122,13 @@ def test_words_alone_do_not_tell_the_better_response(bench, vectorizer):
 def test_the_probe_learns_most_of_it_and_triage_finds_the_flips(bench, tmp_path):
     pairs, ids = bench.snapshot()
     loaded = model.load_backbone(bench.TrainConfig(), bench.torch.device("cpu"))
-    cache = features.cache_for(loaded, tmp_path)
-    for _ in features.compute(loaded, cache, [(one.pair_id, one.pair) for one in pairs]):
+    tokens = encode_pairs(loaded.tokenizer, loaded.rules, [one.pair for one in pairs])
+    cache = cache_for(loaded, tmp_path).features
+    for _ in features.compute(loaded, cache, tokens):
         pass
 
-    correct = bench.probe_correct(loaded, cache, pairs)
-    ranked = bench.triaged(features.load(cache, [(one.pair_id, one.pair) for one in pairs]), pairs)
+    correct = bench.probe_correct(loaded, cache, pairs, tokens)
+    ranked = bench.triaged(features.load(cache, tokens), pairs)
 
     assert 0.75 <= correct[[one.part is Part.TEST for one in pairs]].mean() <= 0.93
     assert precision_at([ids[one] for one in ranked["pair_id"]], demo_pairs.planted_ids(), 50) >= 0.6

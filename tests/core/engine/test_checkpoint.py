@@ -9,7 +9,7 @@ import torch
 from core.config import Method, TrainConfig
 from core.engine import checkpoint, export, score
 from core.engine.checkpoint import CANARIES, FACTS, LEAST_CANARIES
-from core.engine.train import prepare, train
+from core.engine.train import train
 from core.errors import NotFound, RunFailed
 from tests.core.engine import tiny
 
@@ -25,7 +25,7 @@ def trained(load, backbone, **settings):
         with torch.no_grad():
             loaded.model.head.weight.mul_(2.0)
         return loaded, config
-    assert len(list(train(loaded, config, prepare(loaded, config, tiny.snapshot(16))))) == 3
+    assert len(list(train(loaded, config, tiny.prepared(loaded, config, tiny.snapshot(16))))) == 3
     return loaded, config
 
 
@@ -219,7 +219,7 @@ def test_tampered_checkpoint_fails_its_proof_and_is_set_aside(load, decoder, tmp
     (folder / CANARIES).write_text("\n".join([*lines[:3], json.dumps(canary), *lines[4:]]) + "\n")
 
     with pytest.raises(RunFailed, match="canary 4") as refused:
-        checkpoint.prove(folder)
+        checkpoint.Prover(loaded.rules.pooling).prove(folder)
 
     assert "\n" not in str(refused.value)
     assert not folder.exists()

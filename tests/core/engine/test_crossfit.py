@@ -16,7 +16,7 @@ def features_of(pairs, *, seed=0):
     """Random features that hold what the target follows from: the sign of one pooled difference."""
     random = np.random.default_rng(seed)
     draw = {name: random.normal(size=(len(pairs), WIDTH)).astype(np.float32) for name in NAMES}
-    return PairFeatures(pair_id=np.array([one.pair_id for one in pairs]), **draw)
+    return PairFeatures(**draw)
 
 
 NAMES = ("pooled_a", "pooled_b", "response_a", "response_b", "prompt_a", "prompt_b")

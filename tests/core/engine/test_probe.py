@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from core.config import Method, Ties, TrainConfig
+from core.config import Method, Overflow, Ties, TrainConfig
 from core.engine import features, probe, score
+from core.engine.cache import cache_for
 from core.engine.probe import RIDGES, fit, nll, scale_of
 from core.errors import RunFailed
 from core.records import Pair, Part
@@ -76,16 +77,16 @@ class TestTrain:
     def start(self, load, decoder, tmp_path):
         def start(pairs, **settings):
             loaded = load(decoder, method=Method.PROBE)
-            cache = features.cache_for(loaded, tmp_path)
-            list(features.compute(loaded, cache, [(one.pair_id, one.pair) for one in pairs]))
+            cache = cache_for(loaded, tmp_path).features
+            list(features.compute(loaded, cache, tiny.encoded(loaded, [one.pair for one in pairs])))
             config = TrainConfig(backbone=decoder, method=Method.PROBE, **settings)
-            return loaded, cache, config
+            return loaded, config, cache, tiny.prepared(loaded, config, pairs)
 
         return start
 
     def run(self, start, pairs, **settings):
-        loaded, cache, config = start(pairs, **settings)
-        steps = list(probe.train(loaded, config, cache, pairs))
+        loaded, *rest = start(pairs, **settings)
+        steps = list(probe.train(loaded, *rest))
         return loaded.model.head.weight.detach().numpy()[0].copy(), steps, loaded
 
     def test_best_head_by_valid_nll_is_in_the_model_and_scores_so(self, start):
@@ -117,8 +118,8 @@ class TestTrain:
 
     def test_stopping_after_the_first_step_leaves_its_head(self, start):
         pairs = tiny.snapshot(30, 10)
-        loaded, cache, config = start(pairs)
-        steps = probe.train(loaded, config, cache, pairs)
+        loaded, *rest = start(pairs)
+        steps = probe.train(loaded, *rest)
 
         first = next(steps)
         steps.close()
@@ -135,6 +136,15 @@ class TestTrain:
         without, with_ties = (self.run(start, pairs, ties=ties)[0] for pairs in (decided, ties_too))
 
         assert (without != with_ties).any() == differs
+
+    @pytest.mark.parametrize(("overflow", "differs"), [(Overflow.DROP, False), (Overflow.TRIM, True)])
+    def test_overlong_pairs_are_dropped_where_the_run_says_so(self, start, overflow, differs):
+        pairs = tiny.snapshot(30)
+        overlong = tiny.snapshot_pair(200, of=tiny.pair(200, response_words=200))
+
+        without, with_long = (self.run(start, some, overflow=overflow)[0] for some in (pairs, [*pairs, overlong]))
+
+        assert (without != with_long).any() == differs
 
     def test_leaking_and_test_pairs_teach_nothing(self, start):
         pairs = tiny.snapshot(30, 5)

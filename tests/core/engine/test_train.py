@@ -6,7 +6,7 @@ import torch
 
 from core.config import Method, Overflow, Ties, TrainConfig
 from core.engine import score
-from core.engine.train import evaluate, prepare, train
+from core.engine.train import evaluate, train
 from core.errors import RunFailed
 from core.records import Pair, Part
 from tests.core.engine import tiny
@@ -18,7 +18,7 @@ def start(load, backbone, pairs, **settings):
     """A loaded model, its config and prepared pairs."""
     config = TrainConfig(backbone=backbone, **{**FAST, **settings})
     loaded = load(backbone, **{**FAST, **settings})
-    return loaded, config, prepare(loaded, config, pairs)
+    return loaded, config, tiny.prepared(loaded, config, pairs)
 
 
 def run(load, backbone, pairs, **settings):
@@ -128,7 +128,8 @@ def test_best_weights_by_valid_nll_are_in_the_model_at_the_end(load, decoder):
     evaluated = [step.valid_nll for step in steps if step.valid_nll is not None]
     assert evaluated[-1] > min(evaluated)
     config = TrainConfig(backbone=decoder, **FAST)
-    assert evaluate(loaded, config, prepare(loaded, config, pairs).valid).nll == pytest.approx(min(evaluated), abs=1e-6)
+    kept = evaluate(loaded, config, tiny.prepared(loaded, config, pairs).valid)
+    assert kept.nll == pytest.approx(min(evaluated), abs=1e-6)
     assert next(step.valid_nll for step in reversed(steps) if step.is_best) == min(evaluated)
 
 

@@ -7,6 +7,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from core.config import TrainConfig
+from core.engine.model import Loaded
+from core.engine.prepare import Prepared, prepare
+from core.engine.tokens import TokenPair, encode_pairs
 from core.records import Message, Origin, Pair, Part, Role, SnapshotPair
 
 WORDS = """
@@ -58,6 +62,14 @@ def snapshot(num_train: int, num_valid: int = 0) -> list[SnapshotPair]:
         snapshot_pair(seed, part=Part.TRAIN if seed < num_train else Part.VALID)
         for seed in range(num_train + num_valid)
     ]
+
+
+def encoded(loaded: Loaded, pairs: list[Pair]) -> list[TokenPair]:
+    return encode_pairs(loaded.tokenizer, loaded.rules, pairs)
+
+
+def prepared(loaded: Loaded, config: TrainConfig, pairs: list[SnapshotPair]) -> Prepared:
+    return prepare(config, pairs, encoded(loaded, [one.pair for one in pairs]))
 
 
 def save_decoder(folder: Path, *, chat: bool = False, pad: bool = True, **settings: object) -> str:
