@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
-from sklearn.metrics import roc_auc_score
 
 from core.measure.calibration import Array, fit_temperature
 from core.records import Bucket, Consistency
@@ -129,6 +128,8 @@ def precision_at(ranked: Sequence[str], wrong: frozenset[str], k: int) -> float:
 
 def auroc(doubt: Array, wrong: Array) -> float:
     """P(a wrong label has more doubt than a right one); nan where there is only one kind."""
+    from sklearn.metrics import roc_auc_score  # noqa: PLC0415 - a third of a second that no command's start should pay
+
     known = ~np.isnan(doubt)
     if len(np.unique(wrong[known])) < 2:
         return float("nan")
