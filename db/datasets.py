@@ -26,7 +26,7 @@ from db.search import forget_words
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetSummary:
-    """One visible dataset. `data_version` rises with every write to it, so that caches can key on it."""
+    """One visible dataset. `data_version` rises with its pairs and labels (not with verdicts): caches key on it."""
 
     id: int
     name: str

@@ -148,6 +148,11 @@ def remove_unpublished(engine: Engine, *, older_than: float = 0.0) -> int:
     return len(dead)
 
 
+def any_since(conn: Connection, *, when: float) -> bool:
+    """Whether an import was published after a moment (seconds since 1970)."""
+    return conn.execute(select(imports.c.id).where(imports.c.published > when).limit(1)).scalar() is not None
+
+
 def _begin(engine: Engine, dataset: str, file: str) -> _Tally:
     tally = _Tally(dataset=dataset, file=file)
     with write(engine) as conn:

@@ -57,6 +57,12 @@ def for_pairs(conn: Connection, labeler: str, pair_ids: Sequence[int]) -> dict[i
 
 def frame(conn: Connection, *, labeler: str, dataset_id: int) -> pd.DataFrame:
     """All labels of a labeler (or of a pooled kind) on a dataset: one row a pair, columns COLUMNS."""
+    if not labeler_rows.is_pooled(labeler):
+        mine = labels.c.labeler_id.in_(labeler_rows.newest_versions(conn, labeler)) & _visible(dataset_id)
+        joined = memberships.join(labels, labels.c.pair_id == memberships.c.pair_id)
+        wanted = select(*(labels.c[name] for name in COLUMNS)).select_from(joined).where(mine)
+        found = conn.execute(wanted.order_by(memberships.c.id))
+        return pd.DataFrame(found.all(), columns=COLUMNS).astype({"side": object, "consistency": object})
     ids = conn.execute(select(memberships.c.pair_id).where(_visible(dataset_id))).scalars().all()
     rows = [
         (pair_id, label.side, label.p_a, label.p_tie, label.consistency.value, label.num_votes)

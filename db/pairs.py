@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 from sqlalchemy import ColumnElement, Connection, Row, Select, false, func, literal_column, select
 
 from core.errors import NotFound
@@ -188,6 +189,14 @@ def members(conn: Connection, dataset_id: int, *, part: Part | None = None) -> I
             length_b=row.length_b,
             prompt_hash=bytes(row.prompt_hash).hex(),
         )
+
+
+def members_frame(conn: Connection, dataset_id: int) -> pd.DataFrame:
+    """The same without lengths and prompts, as columns: pair_id, row_id, subset, swapped, part."""
+    columns = [memberships.c[name] for name in ("pair_id", "row_id", "subset", "swapped", "part")]
+    mine = (memberships.c.dataset_id == dataset_id) & _is_published()
+    found = conn.execute(select(*columns).where(mine).order_by(memberships.c.id))
+    return pd.DataFrame(found.all(), columns=[column.name for column in columns])
 
 
 def subsets(conn: Connection, dataset_id: int, *, at_most: int = 200) -> list[str]:

@@ -40,7 +40,8 @@ datasets = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("created", Float, nullable=False),
     Column("removed", Float),  # hidden, can be undone
-    Column("data_version", Integer, nullable=False, server_default="0"),  # rises with every write; caches key on it
+    # Rises with its pairs and labels, not with verdicts; caches key on it.
+    Column("data_version", Integer, nullable=False, server_default="0"),
     Column("num_pairs", Integer, nullable=False, server_default="0"),  # published and visible
 )
 

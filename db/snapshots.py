@@ -12,10 +12,12 @@ from sqlalchemy import Connection, func, insert, select
 from core.config import Targets
 from core.errors import NotFound
 from core.records import Decision, Label, Origin, Part, Preference, SnapshotPair
+from db import labelers as labeler_rows
 from db import labels as label_rows
 from db import pairs as pair_rows
 from db import verdicts as verdict_rows
-from db.schema import snapshot_pairs, snapshots
+from db.schema import imports, memberships, snapshot_pairs, snapshots
+from db.schema import labels as label_table
 
 _CHUNK = 5000
 
@@ -33,8 +35,8 @@ class SnapshotRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotSummary:
-    """A snapshot and what was left out of it.
+class Contents:
+    """How many pairs a training set has and leaves out.
 
     Attributes:
         num_without_label: pairs that nobody labeled or decided.
@@ -42,12 +44,48 @@ class SnapshotSummary:
         num_verdicts: pairs whose target is a person's verdict.
     """
 
-    id: int
-    hash: str
     parts: Mapping[Part, int]
     num_without_label: int
     num_dropped: int
     num_verdicts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotSummary(Contents):
+    """A snapshot and what was left out of it."""
+
+    id: int
+    hash: str
+
+
+def count(conn: Connection, *, dataset_id: int, labeler: str) -> Contents:
+    """What a run started now would train on, counted and not frozen."""
+    labeled = select(label_table.c.pair_id).where(
+        label_table.c.labeler_id.in_(labeler_rows.newest_versions(conn, labeler))
+    )
+    seen = select(imports.c.id).where(imports.c.published.is_not(None))
+    visible = (memberships.c.dataset_id == dataset_id) & memberships.c.import_id.in_(seen)
+    is_labeled = memberships.c.pair_id.in_(labeled)
+    by_part = select(memberships.c.part, func.count(), func.count().filter(is_labeled)).where(visible)
+    members, usable = Counter[Part](), Counter[Part]()
+    for part, number, number_labeled in conn.execute(by_part.group_by(memberships.c.part)):
+        members[Part(part)], usable[Part(part)] = number, number_labeled
+    # Verdicts are few beside labels: each moves its pair from what the labels alone would give.
+    decided = verdict_rows.effective(conn, dataset_id=dataset_id)
+    reviewed = select(memberships.c.pair_id, memberships.c.part, is_labeled).where(
+        visible, memberships.c.pair_id.in_(list(decided))
+    )
+    dropped = num_verdicts = 0
+    for pair_id, part, labeled_too in conn.execute(reviewed):
+        is_dropped = decided[pair_id] is Decision.DROP
+        usable[Part(part)] += int(not is_dropped) - int(labeled_too)
+        dropped, num_verdicts = dropped + is_dropped, num_verdicts + (not is_dropped)
+    return Contents(
+        parts={part: usable[part] for part in Part},
+        num_without_label=members.total() - usable.total() - dropped,
+        num_dropped=dropped,
+        num_verdicts=num_verdicts,
+    )
 
 
 def freeze(conn: Connection, *, dataset_id: int, labeler: str, targets: Targets) -> SnapshotSummary:

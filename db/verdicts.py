@@ -5,11 +5,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select
 
 from core.records import Decision, Order, Preference
 from db import labelers as labeler_rows
-from db.schema import datasets, memberships, verdicts
+from db.schema import memberships, verdicts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +51,7 @@ def decide(  # noqa: PLR0913 - a verdict has this many facts
         "label_side": None if label_side is None else label_side.value,
         "created": time.time(),
     }
-    made = conn.execute(insert(verdicts).values(**row).returning(verdicts.c.id)).scalar_one()
-    _touch(conn, pair_id)
-    return int(made)
+    return int(conn.execute(insert(verdicts).values(**row).returning(verdicts.c.id)).scalar_one())
 
 
 def undo(conn: Connection, *, reviewer: str) -> Verdict | None:
@@ -71,7 +69,6 @@ def undo(conn: Connection, *, reviewer: str) -> Verdict | None:
         "created": time.time(),
     }
     conn.execute(insert(verdicts).values(**row))
-    _touch(conn, undone.pair_id)
     return undone
 
 
@@ -118,16 +115,22 @@ def count(conn: Connection, dataset_id: int | None = None) -> int:
     return int(conn.execute(statement).scalar_one())
 
 
+def newest_id(conn: Connection) -> int:
+    """Rises with every verdict and every undo, so that caches of what depends on them can key on it; 0 of none."""
+    return int(conn.execute(select(func.max(verdicts.c.id))).scalar() or 0)
+
+
+def any_since(conn: Connection, *, dataset_id: int, when: float) -> bool:
+    """Whether a verdict on a dataset's pairs was given or undone after a moment (seconds since 1970)."""
+    members = select(memberships.c.pair_id).where(memberships.c.dataset_id == dataset_id)
+    found = select(verdicts.c.id).where(verdicts.c.created > when, verdicts.c.pair_id.in_(members)).limit(1)
+    return conn.execute(found).scalar() is not None
+
+
 def stands() -> ColumnElement[bool]:
     """The condition that a row is a verdict that nobody took back."""
     undone = select(verdicts.c.undoes).where(verdicts.c.undoes.is_not(None))
     return verdicts.c.decision.is_not(None) & verdicts.c.id.not_in(undone)
-
-
-def _touch(conn: Connection, pair_id: int) -> None:
-    holding = select(memberships.c.dataset_id).where(memberships.c.pair_id == pair_id)
-    changed = update(datasets).where(datasets.c.id.in_(holding))
-    conn.execute(changed.values(data_version=datasets.c.data_version + 1))
 
 
 def _verdict(row: object) -> Verdict:

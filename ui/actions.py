@@ -5,7 +5,6 @@ Knows neither Streamlit nor torch. What takes long lives in `ui.worker`.
 
 import dataclasses
 import hashlib
-import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -137,11 +136,10 @@ def start_training(
     return _start(store, RunKind.TRAIN, dataset=dataset, labeler=labeler, config=config, name=name)
 
 
-def training_set(store: Store, *, dataset: str, labeler: str, targets: str) -> snapshots.SnapshotSummary:
-    """What a run started now would train on; freezing it writes nothing that a second call would not find."""
-    with connect.write(store.engine) as conn:
-        found = datasets.get(conn, dataset)
-        return snapshots.freeze(conn, dataset_id=found.id, labeler=labeler, targets=Targets(targets))
+def training_set(store: Store, *, dataset: str, labeler: str) -> snapshots.Contents:
+    """How many pairs a run started now would train on."""
+    with connect.read(store.engine) as conn:
+        return snapshots.count(conn, dataset_id=datasets.get(conn, dataset).id, labeler=labeler)
 
 
 def retrain(store: Store, *, dataset: str, labeler: str) -> int:
@@ -179,12 +177,18 @@ def _start(
             kind=kind,
             dataset_id=found.id,
             labeler=chosen,
-            config=json.loads(json.dumps(dataclasses.asdict(config))),
+            config=settings_of(config),
             device=device,
             name=name,
         )
     tend(store)
     return run_id
+
+
+def settings_of(config: TrainConfig) -> dict[str, object]:
+    """A config as a run keeps it: what JSON can hold."""
+    settings: dict[str, object] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return settings
 
 
 def start_work_on(
@@ -280,7 +284,7 @@ def triage(store: Store, *, dataset: str, labeler: str | None, run_id: int | Non
         found = datasets.get(conn, dataset)
         chosen = labelers.resolve(conn, found.id, labeler)
         run = _margin_run(conn, found.id, chosen, run_id)
-        members = pd.DataFrame([dataclasses.asdict(m) for m in pairs.members(conn, found.id)])
+        members = pairs.members_frame(conn, found.id)
         evidence = labels.frame(conn, labeler=chosen, dataset_id=found.id)
         margins = _margins(conn, run, found.id)
     frame = members.merge(evidence, on="pair_id", how="left").merge(margins, on="pair_id", how="left")
@@ -322,6 +326,13 @@ def crossfit_is_stale(store: Store, *, dataset: str, labeler: str | None) -> boo
         targets = Targets(str(run.config["targets"]))
         now = snapshots.would_be(conn, dataset_id=found.id, labeler=chosen, targets=targets)
         return now != snapshots.hash_of(conn, run.snapshot_id)
+
+
+def changed_since(store: Store, *, dataset: str, when: float) -> bool:
+    """Whether labels were imported or verdicts given after a moment: quick, and true of an undone verdict too."""
+    with connect.read(store.engine) as conn:
+        found = datasets.get(conn, dataset)
+        return imports.any_since(conn, when=when) or verdicts.any_since(conn, dataset_id=found.id, when=when)
 
 
 def compare_runs(store: Store, first: int, second: int) -> dict[str, object]:
@@ -395,9 +406,9 @@ def _pair_lines(conn: connect.Connection, dataset_id: int) -> Iterator[dict[str,
         )
 
 
-def triage_rows(ranked: Triage) -> Iterator[dict[str, object]]:
-    """The lines that `triage -o` writes, in the orientation of the user's file."""
-    for row in ranked.frame.to_dict("records"):
+def triage_rows(ranked: Triage, *, limit: int | None = None) -> Iterator[dict[str, object]]:
+    """The lines that `triage -o` writes, the first `limit` of them, in the orientation of the user's file."""
+    for row in ranked.frame.head(len(ranked.frame) if limit is None else limit).to_dict("records"):
         sign = -1.0 if row["swapped"] else 1.0
         side, p_a = row["side"], row["p_a"]
         if row["swapped"] and isinstance(side, str):
@@ -421,7 +432,7 @@ def triage_lines(ranked: Triage) -> str:
 
 def short_list(ranked: Triage, *, limit: int) -> pd.DataFrame:
     """The most doubtful labels as a table for reading."""
-    rows = list(itertools.islice(triage_rows(ranked), limit))
+    rows = list(triage_rows(ranked, limit=limit))
     return pd.DataFrame(rows, columns=["rank", "id", "doubt", "bucket", "side", "margin", "label_p_a"])
 
 

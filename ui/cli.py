@@ -218,7 +218,7 @@ def triage(
         if fitted.state is RunState.FAILED:
             raise TiebreakError(f"run {fitted.id} failed: {fitted.error}")
     ranked = actions.triage(store, dataset=dataset, labeler=labeler, run_id=run)
-    rows = list(actions.triage_rows(ranked))[:top]
+    rows = list(actions.triage_rows(ranked, limit=top))
     if out is not None:
         actions.write_lines(out, rows)
     if json:

@@ -8,8 +8,9 @@ import streamlit as st
 
 from core.errors import NotFound
 from core.records import Order
-from db import connect, datasets
+from db import connect, datasets, verdicts
 from db.datasets import DatasetSummary
+from db.snapshots import Contents
 from ui import actions
 from ui.actions import Triage
 from ui.processes import Store, open_store
@@ -60,6 +61,20 @@ def ranked(labeler: str, run_id: int | None) -> Triage:
 def _ranked(url: str, name: str, labeler: str, run_id: int | None, data_version: int) -> Triage:
     del data_version  # only names the cached entry
     return actions.triage(_open(url), dataset=name, labeler=labeler, run_id=run_id)
+
+
+def training_set(labeler: str) -> Contents:
+    """What a run started now would train on; counted again after every import and verdict only."""
+    here = dataset()
+    with connect.read(store().engine) as conn:
+        newest_verdict = verdicts.newest_id(conn)
+    return _training_set(store().url, here.name, labeler, (here.data_version, newest_verdict))
+
+
+@st.cache_data(max_entries=8, show_spinner="Counting the pairs to train on")
+def _training_set(url: str, name: str, labeler: str, version: tuple[int, int]) -> Contents:
+    del version  # only names the cached entry
+    return actions.training_set(_open(url), dataset=name, labeler=labeler)
 
 
 def reviewer() -> str:

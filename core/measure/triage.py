@@ -7,6 +7,7 @@ P(this labeler would say the side again); the labeler's own behaviour gives a pr
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit, logit
 
@@ -40,9 +41,9 @@ def rank_by_doubt(frame: pd.DataFrame, *, error_rate: float = ERROR_RATE) -> pd.
     """
     found = frame.copy()
     sign = found["side"].map({"a": 1.0, "b": -1.0}).astype(float).to_numpy()
-    margin = pd.to_numeric(found["margin"], errors="coerce").to_numpy(np.float64)
+    margin = _numbers(found["margin"])
     side_margin = sign * margin
-    temperature = _temperatures(side_margin, pd.to_numeric(found["fold"], errors="coerce").to_numpy(np.float64))
+    temperature = _temperatures(side_margin, _numbers(found["fold"]))
     p_again = expit(side_margin / temperature)
     p_side = np.clip((p_again - error_rate) / (1 - 2 * error_rate), _FLOOR, 1 - _FLOOR)
     prior = _priors(found)
@@ -50,7 +51,7 @@ def rank_by_doubt(frame: pd.DataFrame, *, error_rate: float = ERROR_RATE) -> pd.
     doubt = np.where(np.isnan(side_margin), prior, with_model)
     doubt[np.isnan(sign)] = np.nan
     found["doubt"], found["p_model"], found["prior"], found["temperature"] = doubt, p_again, prior, temperature
-    found["bucket"] = [_bucket({str(key): value for key, value in row.items()}) for row in found.to_dict("records")]
+    found["bucket"] = _buckets(found)
     # Ties in doubt fall by margin, then by the stored row: the same store gives the same list.
     found["_side_margin"] = side_margin
     found = found.sort_values(["doubt", "_side_margin", "pair_id"], ascending=[False, True, True], na_position="last")
@@ -72,31 +73,35 @@ def _temperatures(side_margin: Array, fold: Array) -> Array:
 def _priors(found: pd.DataFrame) -> Array:
     base = found["consistency"].map(PRIOR).astype(float).to_numpy()
     base = np.where(np.isnan(base), ERROR_RATE, base)
-    p_a = pd.to_numeric(found["p_a"], errors="coerce").to_numpy(np.float64)
+    p_a = _numbers(found["p_a"])
     unsure = np.where(np.isnan(p_a), 0.0, 1 - np.abs(2 * p_a - 1))
     # A split label's p_a says the same thing as its split; only one of the two counts.
     split = found["consistency"].isin([Consistency.REPEAT_SPLIT.value, Consistency.ORDER_FLIPPED.value]).to_numpy()
     return np.asarray(expit(logit(base) + np.where(split, 0.0, UNSURE_WEIGHT * unsure)), dtype=np.float64)
 
 
-def _bucket(row: Mapping[str, object]) -> str:  # noqa: PLR0911 - a list of rules reads best as one
+def _buckets(found: pd.DataFrame) -> npt.NDArray[np.object_]:
     """The first rule that holds; `describe` says it in words."""
-    sided = isinstance(row["side"], str)
-    if not row["usable"] or (not sided and row["p_a"] != row["p_a"]):
-        return Bucket.UNUSABLE.value
-    if row["consistency"] in {Consistency.ORDER_FLIPPED.value, Consistency.REPEAT_SPLIT.value}:
-        return Bucket.INCONSISTENT.value
-    p_model, confidence = _float(row["p_model"]), abs(2 * _float(row["p_a"]) - 1)
-    if not sided or _float(row["p_tie"]) > 0.4 or (abs(p_model - 0.5) < 0.12 and confidence < 0.5):
-        return Bucket.AMBIGUOUS.value
-    if np.isnan(p_model) or p_model >= 0.5:
-        return Bucket.AGREE.value
-    steady = not _float(row["margin_agree"]) < STEADY
-    if 1 - p_model >= CLEAR_MODEL and steady:
-        return Bucket.LABEL_ERROR.value
-    if confidence >= CLEAR_LABEL and row["consistency"] == Consistency.CONSISTENT.value:
-        return Bucket.MODEL_ERROR.value
-    return Bucket.CONTESTED.value
+    sided = found["side"].isin(["a", "b"]).to_numpy()
+    p_model, p_a, p_tie, agree = (_numbers(found[name]) for name in ("p_model", "p_a", "p_tie", "margin_agree"))
+    confidence = np.abs(2 * p_a - 1)
+    split = found["consistency"].isin([Consistency.ORDER_FLIPPED.value, Consistency.REPEAT_SPLIT.value]).to_numpy()
+    consistent = (found["consistency"] == Consistency.CONSISTENT.value).to_numpy()
+    near_half = (np.abs(p_model - 0.5) < 0.12) & (confidence < 0.5)
+    rules = [
+        (~found["usable"].to_numpy(bool) | (~sided & np.isnan(p_a)), Bucket.UNUSABLE),
+        (split, Bucket.INCONSISTENT),
+        (~sided | (p_tie > 0.4) | near_half, Bucket.AMBIGUOUS),
+        (np.isnan(p_model) | (p_model >= 0.5), Bucket.AGREE),
+        ((1 - p_model >= CLEAR_MODEL) & ~(agree < STEADY), Bucket.LABEL_ERROR),
+        ((confidence >= CLEAR_LABEL) & consistent, Bucket.MODEL_ERROR),
+    ]
+    chosen = np.select([holds for holds, _ in rules], [one.value for _, one in rules], Bucket.CONTESTED.value)
+    return chosen.astype(object)
+
+
+def _numbers(column: pd.Series) -> Array:
+    return pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
 
 
 def describe(row: Mapping[str, object], *, a_name: str = "A", b_name: str = "B") -> str:

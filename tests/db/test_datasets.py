@@ -145,15 +145,10 @@ def test_a_hidden_dataset_does_not_keep_text_alive_and_holds_what_is_left_when_i
     assert [row.row_id for row in shown] == ["hidden:3"]
 
 
-def test_what_changes_a_dataset_raises_its_version(engine):
+def test_what_changes_a_datasets_pairs_or_labels_raises_its_version(engine):
     load(engine, some(3))
     versions = [version(engine)]
 
-    decide(engine, pair_ids(engine)[0], "a")
-    versions.append(version(engine))
-    with connect.write(engine) as conn:
-        verdicts.undo(conn, reviewer="me")
-    versions.append(version(engine))
     load(engine, [voted(1, "new", vote("a"))], dataset="d")
     versions.append(version(engine))
     load(engine, some(1, labeler="critic"), dataset="e")  # a label on a pair that d holds too

@@ -65,6 +65,26 @@ def test_hard_targets_are_the_labels_side(five):
     }
 
 
+@pytest.mark.parametrize("labeler", ["judge", "ai"])
+@pytest.mark.parametrize("decisions", [[], ["b", "tie", "a", "drop", "a"], ["drop", "drop", "drop", "drop", "drop"]])
+def test_counting_says_what_freezing_would_hold_and_writes_nothing(five, decisions, labeler):
+    for pair_id, decision in zip(pair_ids(five), decisions, strict=False):
+        decide(five, pair_id, decision)
+
+    with connect.read(five) as conn:
+        counted = snapshots.count(conn, dataset_id=dataset_id(five), labeler=labeler)
+        written = conn.execute(select(func.count()).select_from(snapshot_table)).scalar_one()
+
+    frozen = freeze(five, labeler=labeler)
+    assert written == 0
+    assert counted == snapshots.Contents(
+        parts=frozen.parts,
+        num_without_label=frozen.num_without_label,
+        num_dropped=frozen.num_dropped,
+        num_verdicts=frozen.num_verdicts,
+    )
+
+
 def test_a_verdict_wins_over_the_label_and_decides_pairs_without_one(five):
     sure, other, tie, torn, unlabeled = pair_ids(five)
     for pair_id, decision in [(sure, "b"), (other, "tie"), (tie, "a"), (torn, "drop"), (unlabeled, "a")]:

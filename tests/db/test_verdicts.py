@@ -1,8 +1,10 @@
+import time
+
 import pytest
 
 from core.records import Decision, Order, Preference
-from db import connect, verdicts
-from tests.db.made import dataset_id, decide, load, pair_ids, some
+from db import connect, datasets, verdicts
+from tests.db.made import dataset_id, decide, load, pair_ids, some, triplet
 
 
 @pytest.fixture
@@ -128,3 +130,30 @@ def test_the_latest_stand_the_newest_first_without_what_was_undone(three):
         assert [one.pair_id for one in verdicts.latest(conn)] == pair_ids(three)[1::-1]
         assert [one.pair_id for one in verdicts.latest(conn, limit=1)] == [pair_ids(three)[1]]
         assert verdicts.count(conn) == 2
+
+
+def test_the_newest_id_rises_with_verdicts_and_undoing_while_the_data_version_stays(three):
+    ids, versions = [], []
+    for change in (lambda: None, lambda: decide(three, pair_ids(three)[0], "a"), lambda: undo(three)):
+        change()
+        with connect.read(three) as conn:
+            ids.append(verdicts.newest_id(conn))
+            versions.append(datasets.get(conn, "d").data_version)
+
+    assert ids[0] == 0
+    assert ids == sorted(set(ids))
+    assert len(set(versions)) == 1
+
+
+def test_a_verdict_counts_as_a_change_of_the_datasets_that_hold_its_pair(three):
+    load(three, [triplet(1, "elsewhere", "good", "bad")], dataset="e")
+    before = time.time() - 1.0
+    decide(three, pair_ids(three)[0], "a")
+
+    with connect.read(three) as conn:
+        changed = [
+            verdicts.any_since(conn, dataset_id=dataset_id(three, name), when=when)
+            for name, when in (("d", before), ("d", time.time() + 1.0), ("e", before))
+        ]
+
+    assert changed == [True, False, False]

@@ -54,8 +54,8 @@ ranked = state.ranked(labeler, crossfit.id)
 with connect.read(store.engine) as conn:
     decided = verdicts.effective(conn, dataset_id=here.id)
     history = verdicts.latest(conn, reviewer=state.reviewer(), limit=8)
-open_rows = ranked.frame[(ranked.frame["part"] != Part.TEST.value) & ~ranked.frame["pair_id"].isin(decided.keys())]
-sizes = open_rows["bucket"].value_counts()
+is_open = (ranked.frame["part"] != Part.TEST.value) & ~ranked.frame["pair_id"].isin(list(decided))
+sizes = ranked.frame["bucket"][is_open].value_counts()
 queue = st.segmented_control(
     "Queue",
     list(QUEUES),
@@ -64,9 +64,9 @@ queue = st.segmented_control(
     format_func=lambda bucket: f"{QUEUES[bucket]} {sizes.get(bucket.value, 0):,}",
     label_visibility="collapsed",
 )
-waiting = open_rows[open_rows["bucket"] == (queue or Bucket.LABEL_ERROR).value]
 skipped = st.session_state.setdefault("triage_skipped", [])
-waiting = waiting[~waiting["pair_id"].isin(skipped)]
+is_waiting = is_open & (ranked.frame["bucket"] == (queue or Bucket.LABEL_ERROR).value)
+waiting = ranked.frame.index[is_waiting & ~ranked.frame["pair_id"].isin(skipped)]
 flipped = sum(
     1 for one in history if one.label_side and one.decision.value in "ab" and one.decision.value != one.label_side.value
 )
@@ -84,7 +84,7 @@ if len(waiting) == 0:
         st.session_state["triage_skipped"] = []
         st.rerun()
 else:
-    row = {str(key): value for key, value in waiting.iloc[0].items()}
+    row = {str(key): value for key, value in ranked.frame.loc[waiting[0]].items()}
     with connect.read(store.engine) as conn:
         stored = pairs.get(conn, int(row["pair_id"]))
     order = state.shown_order(stored.pair.hash)
@@ -102,7 +102,7 @@ else:
     widgets.verdict_buttons(stored, order=order, labeler=labeler, side=row["side"])
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    stale = actions.crossfit_is_stale(store, dataset=here.name, labeler=labeler)
+    stale = actions.changed_since(store, dataset=here.name, when=crossfit.started or crossfit.created)
     retrain = st.button(
         f"Retrain with {show.counted(len(decided), 'verdict')}",
         key="triage_retrain",

@@ -37,8 +37,8 @@ metrics = {} if model is None else dict(model.metrics)
 ranked = None if crossfit is None else state.ranked(str(crossfit.labeler), crossfit.id)
 doubted = 0
 if ranked is not None:
-    open_rows = ranked.frame[(ranked.frame["part"] != Part.TEST.value) & ~ranked.frame["pair_id"].isin(decided.keys())]
-    doubted = int((open_rows["bucket"] == Bucket.LABEL_ERROR.value).sum())
+    is_open = (ranked.frame["part"] != Part.TEST.value) & ~ranked.frame["pair_id"].isin(list(decided))
+    doubted = int((is_open & (ranked.frame["bucket"] == Bucket.LABEL_ERROR.value)).sum())
 value, under = widgets.accuracy_words(metrics)
 
 cards = st.columns(4)

@@ -75,7 +75,7 @@ with st.expander("Settings"):
     )
     settings["seed"] = columns[2].number_input("Seed", min_value=0, value=0, key="train_seed")
 
-plan = actions.training_set(state.store(), dataset=here.name, labeler=labeler, targets=str(settings["targets"]))
+plan = state.training_set(labeler)
 left_out = f"; {plan.num_without_label:,} without a label" if plan.num_without_label else ""
 left_out += f"; {plan.num_dropped:,} dropped by people" if plan.num_dropped else ""
 verdicts = f", {plan.num_verdicts:,} of them decided by people" if plan.num_verdicts else ""

@@ -107,3 +107,30 @@ def test_the_evidence_is_said_in_words():
         "The labeler prefers left. A model that never saw this prompt gives 91 % to right. "
         "The labeler changed its mind when the order was changed."
     )
+
+
+@pytest.mark.parametrize(
+    ("changed", "bucket"),
+    [
+        ({"usable": False}, Bucket.UNUSABLE),
+        ({"side": None, "p_a": float("nan")}, Bucket.UNUSABLE),
+        ({"consistency": "order-flipped"}, Bucket.INCONSISTENT),
+        ({"consistency": "repeat-split"}, Bucket.INCONSISTENT),
+        ({"side": None, "p_a": 0.5, "p_tie": 1.0}, Bucket.AMBIGUOUS),
+        ({"p_tie": 0.5}, Bucket.AMBIGUOUS),
+        ({"p_a": 0.6, "margin": 0.1}, Bucket.AMBIGUOUS),
+        ({"margin": float("nan")}, Bucket.AGREE),
+        ({"margin": 3.0}, Bucket.AGREE),
+        ({"margin": -3.0}, Bucket.LABEL_ERROR),
+        ({"margin": -3.0, "margin_agree": 0.5}, Bucket.CONTESTED),
+        ({"margin": -3.0, "margin_agree": 0.5, "consistency": "consistent"}, Bucket.MODEL_ERROR),
+        ({"margin": -0.5, "p_a": 0.8, "consistency": "consistent"}, Bucket.CONTESTED),
+    ],
+)
+def test_first_rule_that_holds_names_the_bucket(changed, bucket):
+    frame, _ = labels(1)
+    row = {"side": "a", "p_a": 1.0, "margin": -0.5, "consistency": "single", **changed}
+    frame = frame.assign(**{key: pd.Series([value], dtype=object) for key, value in row.items()})
+
+    # One pair is too few to fit a temperature, so its margin is taken as it is.
+    assert rank_by_doubt(frame)["bucket"].tolist() == [bucket]
