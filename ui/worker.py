@@ -191,6 +191,8 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
         "device": device.describe(loaded.device),
         **counts,
     }
+    if loaded.tie_parameter is not None:
+        metrics["tie_parameter"] = loaded.tie_parameter
     return Outcome(state=RunState.STOPPED if stopped else RunState.FINISHED, metrics=metrics, checkpoint=folder)
 
 

@@ -33,6 +33,8 @@ def train(loaded: Loaded, config: TrainConfig, cache: FeatureCache, pairs: Seque
     if not parts[Part.TRAIN]:
         raise RunFailed("no pair of the train part is left to train on")
     x, y, w = _differences(cache, parts[Part.TRAIN])
+    if config.ties is Ties.DROP:
+        y, w = _without_ties(parts[Part.TRAIN], y, w)
     y = y * (1 - config.label_smoothing) + (1 - y) * config.label_smoothing
     x_valid, y_valid, _ = _differences(cache, parts[Part.VALID]) if parts[Part.VALID] else (x[:0], y[:0], w[:0])
     scale = scale_of(x)
@@ -115,6 +117,12 @@ def nll(margin: Floats64, y: Floats64) -> float:
 
 def _left_out(one: SnapshotPair, config: TrainConfig) -> bool:
     return config.ties is Ties.DROP and one.p_tie > 0 and one.p_a == 0.5
+
+
+def _without_ties(pairs: Sequence[SnapshotPair], y: Floats64, w: Floats64) -> tuple[Floats64, Floats64]:
+    """Targets and weights of the decided share alone, as `core.engine.objective` drops the tied share of a label."""
+    tied = np.minimum([one.p_tie for one in pairs], 2 * np.minimum(y, 1 - y))
+    return (y - tied / 2) / (1 - tied), w * (1 - tied)
 
 
 def _differences(cache: FeatureCache, pairs: Sequence[SnapshotPair]) -> tuple[Floats64, Floats64, Floats64]:
