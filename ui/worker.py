@@ -186,6 +186,8 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
         "device": device.describe(loaded.device),
         **asdict(prepared.counts),
     }
+    if loaded.tie_parameter is not None:
+        metrics["tie_parameter"] = loaded.tie_parameter
     checkpoint.save(
         loaded,
         config,

@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from core.config import Method, TrainConfig
+from core.config import Method, Ties, TrainConfig
 from core.engine.backbone import Backbone
 from core.engine.model import Loaded, RewardModel
+from core.engine.objective import TieParameter
 from core.engine.score import rewards_of
 from core.engine.tokens import TokenRules, encode
 from core.errors import NotFound, RunFailed
@@ -108,6 +109,9 @@ def load(folder: Path, device: torch.device) -> Loaded:
     rules = TokenRules(**facts["rules"])
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     model = (_load_decoder if rules.pooling == "last" else _load_encoder)(folder)
+    # Checkpoints from before ties could be learned do not name it.
+    if facts.get("tie_parameter") is not None:
+        model.tie_parameter = TieParameter(Ties(facts["config"]["ties"]), facts["tie_parameter"])
     return Loaded(
         model=model.to(device).eval(),
         tokenizer=tokenizer,
@@ -236,6 +240,7 @@ def _write_facts(
     assert isinstance(ids, list)  # made above
     facts = {
         "temperature": temperature,
+        "tie_parameter": loaded.tie_parameter,
         "rules": asdict(loaded.rules),
         "pooled_token_id": ids[-1] if loaded.rules.pooling == "last" else None,
         "pad_token_id": loaded.tokenizer.pad_token_id,

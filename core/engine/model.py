@@ -21,6 +21,7 @@ from transformers.models.auto.modeling_auto import (
 
 from core.config import Method, TrainConfig
 from core.engine import backbone as backbones
+from core.engine.objective import TieParameter
 from core.engine.tokens import DEFAULT_MAX_TOKENS, TokenRules, Tokens
 from core.errors import BadConfig, NotFound
 
@@ -33,11 +34,13 @@ class RewardModel(nn.Module):
 
     Attributes:
         shell: for decoders, the AutoModelForSequenceClassification that owns backbone and head; it is what is saved.
+        tie_parameter: of a model that learned ties; no part of a reward.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Linear, *, pooling: str, shell: nn.Module | None = None) -> None:
         super().__init__()
         self.backbone, self.head, self.pooling = backbone, head, pooling
+        self.tie_parameter: TieParameter | None = None
         object.__setattr__(self, "shell", shell)  # not a submodule: its weights are backbone and head already
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -71,6 +74,11 @@ class Loaded:
     device: torch.device
     backbone: backbones.Backbone
     temperature: float | None = None
+
+    @property
+    def tie_parameter(self) -> float | None:
+        """Alpha of Rao-Kupper or nu of Davidson, at least 0; None where ties were not learned."""
+        return None if self.model.tie_parameter is None else self.model.tie_parameter.value
 
 
 def load_backbone(config: TrainConfig, device: torch.device) -> Loaded:
