@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from core import formats
-from core.config import Method, TrainConfig, config_from
+from core.config import EMBEDDED_BACKBONE, Method, TrainConfig, config_from
 from core.errors import NotFound, RunFailed, TiebreakError
 from core.measure import calibration
 from core.records import Pair, Part, Progress, Reward, RunKind, RunState, SnapshotPair, Step
@@ -146,17 +146,19 @@ def _sentence(bug: Exception) -> str:
 
 
 def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
-    from core.engine import checkpoint, device, model, prepare, probe, train  # noqa: PLC0415 - seconds of import
+    from core.engine.proof import Prover  # noqa: PLC0415 - a worker that scores needs none
 
     config = config_from(run.config)
+    # A probe trains in seconds: its prover must get ready beside it, not after it.
+    prover = Prover(mean_pooled=config.backbone == EMBEDDED_BACKBONE) if config.method is Method.PROBE else None
+    from core.engine import checkpoint, device, model, prepare, probe, train  # noqa: PLC0415 - seconds of import
+
     frozen = _freeze(store, run, config, pulse)
     by_part = {part: [pair for pair in frozen if pair.part is part] for part in Part}
     if not by_part[Part.TRAIN]:
         raise RunFailed(f"dataset {_dataset_name(store, run)} has no labeled pair in its train part")
     pulse.say(f"loading {config.backbone}", 0, 0)
     loaded = model.load_backbone(config, device.choose_device(run.device))
-    # A probe trains in seconds: its prover must get ready beside it, not after it.
-    prover = checkpoint.Prover(loaded.rules.pooling) if config.method is Method.PROBE else None
     cache = _tokenized(store, loaded, frozen, pulse)
     tokens = prepare.read_tokens(cache.tokens, [one.pair for one in frozen])
     prepared = prepare.prepare(config, frozen, tokens)
@@ -170,7 +172,7 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     began = time.monotonic()
     stopped = _pull(store, run, pulse, steps)
     seconds = time.monotonic() - began
-    prover = prover or checkpoint.Prover(loaded.rules.pooling)
+    prover = prover or Prover(mean_pooled=loaded.rules.pooling == "mean")
     held_out = by_part[Part.VALID] + by_part[Part.TEST]
     scored = _held_out_rewards(loaded, cache if config.method is Method.PROBE else None, held_out, pulse)
     temperature = evaluation.temperature_of(scored, by_part[Part.VALID])

@@ -9,6 +9,7 @@ import torch
 from core.config import Method, Ties, TrainConfig
 from core.engine import checkpoint, export, score
 from core.engine.checkpoint import CANARIES, FACTS, LEAST_CANARIES
+from core.engine.proof import Prover
 from core.engine.train import train
 from core.errors import NotFound, RunFailed
 from tests.core.engine import tiny
@@ -242,7 +243,7 @@ def test_tampered_checkpoint_fails_its_proof_and_is_set_aside(load, decoder, tmp
     (folder / CANARIES).write_text("\n".join([*lines[:3], json.dumps(canary), *lines[4:]]) + "\n")
 
     with pytest.raises(RunFailed, match="canary 4") as refused:
-        checkpoint.Prover(loaded.rules.pooling).prove(folder)
+        Prover(mean_pooled=False).prove(folder)
 
     assert "\n" not in str(refused.value)
     assert not folder.exists()
