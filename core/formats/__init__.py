@@ -76,7 +76,7 @@ def _read(
     layout = None
     for line, row in rows:
         if isinstance(row, NotARow):
-            yield BadRow(file=file, line=line, kind="not JSON", reason=str(row))
+            yield BadRow(file=file, line=line, kind=row.kind, reason=str(row))
             continue
         try:
             if layout is None:

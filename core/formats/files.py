@@ -10,14 +10,22 @@ from pathlib import Path
 from typing import IO, Any
 
 from core.errors import BadFile
+from core.records import MAX_TEXT_CHARACTERS
 
 MAX_JSON_BYTES = 512 * 1024**2  # a JSON array is read whole; JSONL streams
 _PARQUET_MAGIC, _GZIP_MAGIC = b"PAR1", b"\x1f\x8b"
 _PARQUET_ROWS = 2000
+MAX_ROW_CHARACTERS = (
+    4 * MAX_TEXT_CHARACTERS
+)  # of a table: where a quote is not closed, the file's rest reads as one row
 
 
 class NotARow(ValueError):
-    """A line that is no JSON object; the message says why."""
+    """A line that is no row; the message says why, `kind` groups reasons that differ only in their values."""
+
+    def __init__(self, reason: str, kind: str = "not JSON") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 Row = dict[str, Any]
@@ -110,22 +118,74 @@ def _json(text: IO[str], path: Path) -> Iterator[tuple[int, Row | NotARow]]:
         yield number, row if isinstance(row, dict) else NotARow(f"not a JSON object but {type(row).__name__}")
 
 
+class _TextLines:
+    """The lines of a table, which can be read anew from within the row that was begun last."""
+
+    def __init__(self, text: IO[str]) -> None:
+        self._text = text
+        self._row: list[str] = []  # lines of the row so far
+        self._length = 0  # its characters
+        self._again: list[str] = []  # lines to be read anew, the last first
+        self.first = 1  # number of the row's first line
+
+    def __iter__(self) -> "_TextLines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.pop() if self._again else next(self._text)
+        self._row.append(line)
+        self._length += len(line)
+        if self._length > MAX_ROW_CHARACTERS:
+            raise csv.Error(f"more than {MAX_ROW_CHARACTERS:,} characters in one row")
+        return line
+
+    def begin_row(self) -> None:
+        self.first += len(self._row)
+        self._row, self._length = [], 0
+
+    def leave_only_first_line(self) -> None:
+        self._again += reversed(self._row[1:])
+        del self._row[1:]
+
+
 def _table(text: IO[str], path: Path, *, delimiter: str) -> Iterator[tuple[int, Row | NotARow]]:
     csv.field_size_limit(2**31 - 1)
-    reader = csv.reader(text, delimiter=delimiter)
-    header = next(reader, None)
-    if not header or len(header) < 2:
-        raise BadFile(
-            f"{path} is neither JSON, Parquet nor a table with a header: its first line is {str(header)[:80]}"
-        )
-    for number, fields in enumerate(reader, start=2):
-        if not fields:
+    lines = _TextLines(text)
+    rows = _fields(lines, delimiter)
+    header = next((fields for _, fields in rows if isinstance(fields, NotARow) or any(map(str.strip, fields))), None)
+    if header is None:
+        raise BadFile(f"{path} is empty")
+    if isinstance(header, NotARow) or len(header) < 2:
+        said = header if isinstance(header, NotARow) else str(header)[:80]
+        raise BadFile(f"{path} is neither JSON, Parquet nor a table with a header: its first line is {said}")
+    for number, fields in rows:
+        if isinstance(fields, NotARow):
+            yield number, fields
+        elif len(fields) != len(header):
+            reason = f"{len(fields)} fields where the header has {len(header)}"
+            yield number, NotARow(reason, "wrong number of fields")
+        else:
+            # Strings only: a response "007" is a text.
+            yield number, {name: _cell(field) for name, field in zip(header, fields, strict=True)}
+
+
+def _fields(lines: _TextLines, delimiter: str) -> Iterator[tuple[int, list[str] | NotARow]]:
+    """Yield (first line of the row, its fields). After a row with broken quotes the line that follows begins one."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        lines.begin_row()
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            lines.leave_only_first_line()
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+            reason = f'a quote (") that opens a field here is not closed as it should be: {error}'
+            yield lines.first, NotARow(reason, "broken quotes")
             continue
-        if len(fields) != len(header):
-            yield number, NotARow(f"{len(fields)} fields where the header has {len(header)}")
-            continue
-        # Strings only: a response "007" is a text.
-        yield number, {name: _cell(field) for name, field in zip(header, fields, strict=True)}
+        if fields:
+            yield lines.first, fields
 
 
 def _cell(field: str) -> Any:

@@ -111,6 +111,28 @@ def test_line_that_is_no_object_is_a_bad_row_with_its_number(tmp_path, line):
     assert (bad.file, bad.line) == ("in.jsonl", 2)
 
 
+def test_a_quote_that_is_not_closed_costs_its_own_row_only(tmp_path):
+    lines = ["id,prompt,chosen,rejected", *(f"q{i},Question {i}?,Right {i}.,Wrong {i}." for i in range(2, 1002))]
+    lines[10] = 'q11,Question 11?,Right 11.,"Wrong 11.'
+    (tmp_path / "in.csv").write_text("\n".join(lines))
+
+    rows = list(read(tmp_path / "in.csv", ReadOptions()))
+
+    (bad,) = [row for row in rows if isinstance(row, BadRow)]
+    assert (bad.line, bad.kind) == (11, "broken quotes")
+    assert len(rows) == 1000
+    assert [row.line for row in rows] == list(range(2, 1002))
+
+
+def test_rows_of_a_table_bear_the_number_of_their_first_line(tmp_path):
+    (tmp_path / "in.csv").write_text('prompt,chosen,rejected\n"two\nlines",x,y\np,x\n\nq,x,"y\nz"\nr,x,y\n')
+
+    rows = list(read(tmp_path / "in.csv", ReadOptions()))
+
+    assert [row.line for row in rows] == [2, 4, 6, 8]
+    assert (rows[1].kind, rows[1].reason) == ("wrong number of fields", "2 fields where the header has 3")
+
+
 def test_long_file_is_read_in_bounded_memory(tmp_path):
     path = tmp_path / "long.jsonl"
     with path.open("w") as out:
