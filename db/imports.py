@@ -371,9 +371,13 @@ def _votes_there(
 ) -> tuple[set[tuple[int, int, bytes]], dict[tuple[int, int, bytes], int]]:
     """Votes that are there for good or are this import's, and those that another import has not published yet."""
     others = set(conn.execute(_unpublished_beside(import_id)).scalars())
-    given = select(votes.c.id, votes.c.pair_id, votes.c.labeler_id, votes.c.key, votes.c.import_id)
+    there = votes.c.pair_id.in_(pair_ids)
+    if not others:
+        given = conn.execute(select(votes.c.pair_id, votes.c.labeler_id, votes.c.key).where(there))
+        return {(pair_id, labeler_id, bytes(key)) for pair_id, labeler_id, key in given}, {}
+    columns = (votes.c.id, votes.c.pair_id, votes.c.labeler_id, votes.c.key, votes.c.import_id)
     keys, borrowable = set(), {}
-    for vote_id, pair_id, labeler_id, key, writer in conn.execute(given.where(votes.c.pair_id.in_(pair_ids))):
+    for vote_id, pair_id, labeler_id, key, writer in conn.execute(select(*columns).where(there)):
         if writer in others:
             borrowable[pair_id, labeler_id, bytes(key)] = vote_id
         else:
