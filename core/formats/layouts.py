@@ -90,15 +90,20 @@ def layout_for(row: Row, options: ReadOptions, *, where: str) -> Layout:
         if options.format not in by_name:
             raise BadFile(f"unknown format {options.format!r}; known are {', '.join(by_name)}")
         return by_name[options.format]
-    mapped = renamed(row, options)
-    for layout in LAYOUTS:
-        if layout.needs <= mapped.keys() and layout.fits(mapped):
-            return layout
+    found = find_layout(row, options)
+    if found is not None:
+        return found
     raise BadFile(
         f"{where} has the columns {', '.join(map(str, row)) or '(none)'}, which are no known layout "
         f"({', '.join(layout.name for layout in LAYOUTS)}); "
         "name columns with --map prompt=...,response_chosen=...,response_rejected=..."
     )
+
+
+def find_layout(row: Row, options: ReadOptions) -> Layout | None:
+    """The first layout whose columns a row has."""
+    mapped = renamed(row, options)
+    return next((layout for layout in LAYOUTS if layout.needs <= mapped.keys() and layout.fits(mapped)), None)
 
 
 def renamed(row: Row, options: ReadOptions) -> Row:
@@ -444,7 +449,7 @@ def _scores(scores: object, count: int) -> list[float]:
 def _json_list(value: str, name: str) -> object:
     try:
         return json.loads(value)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused("not JSON", f"{name} is not JSON: {error}") from None
 
 
@@ -464,4 +469,7 @@ def _subset(row: Row) -> str | None:
 
 def _meta(row: Row, layout: Layout) -> str | None:
     unknown = {key: value for key, value in row.items() if key not in layout.known and key not in _ALWAYS_KNOWN}
-    return json.dumps(unknown, ensure_ascii=False, default=str) if unknown else None
+    try:
+        return json.dumps(unknown, ensure_ascii=False, default=str) if unknown else None
+    except RecursionError:
+        raise Refused("too deep", f"the columns {', '.join(map(str, unknown))} hold JSON that is too deep") from None
