@@ -172,13 +172,23 @@ def _alpaca(row: Row, options: ReadOptions) -> list[Found]:
     turns: list[Message] = []
     if row.get("system"):
         turns.append(Message(Role.SYSTEM, read_text(row["system"], "system")))
-    for asked, answered in row.get("history") or []:
-        turns += [Message(Role.USER, asked), Message(Role.ASSISTANT, answered)]
+    turns += _history(row.get("history") or [])
     turns.append(Message(Role.USER, instruction))
     output = row.get("output")
     pair = output if isinstance(output, list) and len(output) == 2 else [row.get("chosen"), row.get("rejected")]
     chosen, rejected = read_text(pair[0], "chosen"), read_text(pair[1], "rejected")
     return [_preferred(tuple(turns), chosen, rejected, options)]
+
+
+def _history(history: object) -> Iterator[Message]:
+    if not isinstance(history, list | tuple):
+        raise Refused("wrong type", f"history must be a list of [question, answer], got {type(history).__name__}")
+    for place, turn in enumerate(history):
+        if not isinstance(turn, list | tuple) or len(turn) != 2 or not all(isinstance(text, str) for text in turn):
+            reason = f"history[{place}] must be [question, answer], two texts, got {str(turn)[:80]}"
+            raise Refused("wrong type", reason)
+        yield Message(Role.USER, turn[0])
+        yield Message(Role.ASSISTANT, turn[1])
 
 
 def _sharegpt(row: Row, options: ReadOptions) -> list[Found]:

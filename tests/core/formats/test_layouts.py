@@ -1,6 +1,7 @@
 """Every layout of preference data becomes the same pairs; what cannot be used is refused by line and reason."""
 
 import json
+import re
 from typing import Any
 
 import pandas as pd
@@ -207,3 +208,18 @@ def test_what_is_written_is_read_again(prompt, one, other, preference):
 
     assert again.pair == row.pair == pair_of(prompt, one, other).pair
     assert again.votes == row.votes
+
+
+@pytest.mark.parametrize(
+    ("history", "why"),
+    [
+        (3, "history must be a list"),
+        (["q", "a", "c"], r"history\[0\] must be \[question, answer\], two texts, got q"),
+        ([["q", "a"], [1, 2]], r"history\[1\] must be \[question, answer\], two texts, got \[1, 2\]"),
+    ],
+)
+def test_a_history_that_is_no_list_of_two_texts_is_a_bad_row(history, why):
+    (bad,) = from_dicts([{"instruction": "i", "chosen": "x", "rejected": "y", "history": history}])
+
+    assert isinstance(bad, BadRow)
+    assert re.match(why, bad.reason)
