@@ -244,14 +244,17 @@ def _vote(label: object, options: ReadOptions) -> Vote:
     preference = _one_of(label.get("preference"), Preference, "preference")
     p_a = _share(label.get("p_a"), "p_a")
     contradicts = p_a is not None and (
-        (preference is Preference.A and p_a < 0.5) or (preference is Preference.B and p_a > 0.5)
+        (preference is Preference.A and p_a < 0.5)
+        or (preference is Preference.B and p_a > 0.5)
+        # A tie is the likeliest answer only where P(a better) and P(b better) are at most p_tie: |p_a - 1/2| <= 1/4.
+        or (preference is Preference.TIE and abs(p_a - 0.5) > 0.25)
     )
     if contradicts:
         raise Refused("preference against p_a", f"preference {preference.value!r} contradicts its own p_a {p_a}")
     rationale = label.get("rationale")
     return Vote(
         labeler=str(label.get("labeler") or options.labeler),
-        kind=_one_of(label.get("kind", options.kind), Kind, "kind"),
+        kind=_one_of(label.get("kind") or options.kind, Kind, "kind"),
         preference=preference,
         p_a=p_a,
         strength=_share(label.get("strength"), "strength"),

@@ -159,6 +159,7 @@ BAD = [
     ({"prompt": [{"role": "wizard", "content": "x"}], "chosen": BEST, "rejected": WORST}, "role"),
     ({"prompt": ASKED, "chosen": "x" * (MAX_TEXT_CHARACTERS + 1), "rejected": WORST}, "1,000,001 characters"),
     (labeled(labeler="j", kind="ai", preference="a", p_a=0.2), "contradicts its own p_a"),
+    (labeled(labeler="j", kind="ai", preference="tie", p_a=0.99), "contradicts its own p_a"),
     (labeled(labeler="j", kind="ai", preference="a", p_a=1.5), r"\[0, 1\]"),
     (labeled(labeler="j", kind="ai", preference="best"), "preference must be one of a, b, tie"),
     (labeled(labeler="j", kind="robot", preference="a"), "kind must be one of"),
@@ -223,3 +224,13 @@ def test_a_history_that_is_no_list_of_two_texts_is_a_bad_row(history, why):
 
     assert isinstance(bad, BadRow)
     assert re.match(why, bad.reason)
+
+
+@pytest.mark.parametrize("kind", [None, ""])
+def test_a_label_without_a_kind_is_of_the_kind_that_the_user_names(kind):
+    label = {"labeler": "ann", "kind": kind, "preference": "a"}
+    row = {"prompt": "p", "response_a": "x", "response_b": "y", "labels": [label]}
+
+    (found,) = from_dicts([row], ReadOptions(kind=Kind.HUMAN))
+
+    assert [vote.kind for vote in found.votes] == [Kind.HUMAN]
