@@ -106,7 +106,8 @@ class _Tally:
     bad: Counter[str] = field(default_factory=Counter)
     first_bad: dict[str, BadRow] = field(default_factory=dict)
     labelers: dict[tuple[str, Kind], int] = field(default_factory=dict)
-    lines_taken: set[int] = field(default_factory=set)  # lines whose `dataset:line` names a pair of another file
+    # Lines, and places in a group, whose `dataset:line` names a pair of another file.
+    lines_taken: set[tuple[int, int | None]] = field(default_factory=set)
 
     @property
     def import_id(self) -> int:
@@ -329,10 +330,8 @@ def _write_batch(engine: Engine, tally: _Tally, batch: Sequence[PairRow], split:
 
 
 def _row_id(tally: _Tally, row: PairRow) -> str:
-    if row.id is not None:
-        return row.id
-    again = f"#{tally.import_id}" if row.line in tally.lines_taken else ""
-    return f"{tally.dataset}:{row.line}{again}"
+    again = f"#{tally.import_id}" if row.id is None and (row.line, row.place) in tally.lines_taken else ""
+    return row.id_within(tally.dataset) + again
 
 
 def _know_labelers(conn: Connection, tally: _Tally, batch: Sequence[PairRow]) -> None:
@@ -405,7 +404,7 @@ def _accept(
         other_line = _line_of_other_pair(row_id, digest, known, seen)
         if other_line is not None and row.id is None:
             # Another file of the dataset has this line too: the user named neither, so neither is at fault.
-            tally.lines_taken.add(row.line)
+            tally.lines_taken.add((row.line, row.place))
             row_id = _row_id(tally, row)
         elif other_line is not None:
             where = f"line {other_line}" if other_line else "an earlier import"

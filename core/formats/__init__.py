@@ -146,7 +146,7 @@ def _score_rows(row: dict[str, Any], line: int, file: str) -> Iterator[ScoreRow]
             raise Refused("identical", "the two responses are identical")
         responses = (found.pair.response_a, found.pair.response_b)
         yield ScoreRow(
-            id=found.id if found.id is not None else f"{file.split('.', maxsplit=1)[0]}:{line}",
+            id=found.id_within(file.split(".", maxsplit=1)[0]),
             prompt=found.pair.prompt,
             responses=responses[::-1] if found.swapped else responses,
         )

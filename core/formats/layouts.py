@@ -127,7 +127,7 @@ def pairs_of(row: Row, line: int, layout: Layout, options: ReadOptions) -> Itera
         raise Refused("missing column", f"the column {missing[0]!r} is missing")
     found = layout.read(mapped, options)
     row_id, subset, meta = _id(mapped), _subset(mapped), _meta(mapped, layout)
-    for place, one in enumerate(found):
+    for place, one in enumerate(found, start=1):
         for text in (one.first, one.second, *(message.content for message in one.prompt)):
             _refuse_long(text)
         if one.first.replace("\r\n", "\n") == one.second.replace("\r\n", "\n"):
@@ -136,10 +136,17 @@ def pairs_of(row: Row, line: int, layout: Layout, options: ReadOptions) -> Itera
         made = pair_of(one.prompt, one.first, one.second)
         given = tuple(vote.swapped() for vote in one.votes) if made.swapped else one.votes
         # A group's id names several pairs; each gets its place in the group.
-        own_id = row_id if row_id is None or len(found) == 1 else f"{row_id}/{place + 1}"
-        if row_id is None and len(found) > 1:
-            own_id = f"{line}/{place + 1}"
-        yield PairRow(line=line, id=own_id, pair=made.pair, swapped=made.swapped, votes=given, subset=subset, meta=meta)
+        in_group = None if len(found) == 1 else place
+        yield PairRow(
+            line=line,
+            id=row_id if row_id is None or in_group is None else f"{row_id}/{in_group}",
+            pair=made.pair,
+            swapped=made.swapped,
+            votes=given,
+            subset=subset,
+            meta=meta,
+            place=in_group,
+        )
 
 
 # --- what a layout reads ------------------------------------------------------------------------------------------

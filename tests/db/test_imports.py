@@ -2,6 +2,7 @@ import pytest
 from sqlalchemy import func, select
 
 from core.errors import BadFile
+from core.formats import from_dicts
 from core.records import BadRow, IdenticalRow, Kind, PairRow, Part, Preference, Vote, pair_of
 from db import connect, datasets, labelers, labels, pairs
 from db.imports import import_rows, remove_unpublished
@@ -291,3 +292,16 @@ def test_a_second_file_without_ids_joins_the_dataset_under_names_of_its_own(engi
     with connect.read(engine) as conn:
         members = list(pairs.members(conn, datasets.get(conn, "d").id))
     assert [(member.row_id, member.line) for member in members] == [("d:1", 1), ("d:2", 2), ("d:2#2", 2)]
+
+
+def test_a_second_file_of_groups_without_ids_joins_the_dataset_under_names_of_its_own(engine):
+    first = [{"prompt": "p", "responses": ["x", "y", "z"]}]
+    second = [{"prompt": "q", "responses": ["x", "y", "z"]}]
+    run_import(engine, from_dicts(first))
+
+    counts = run_import(engine, from_dicts(second))
+
+    with connect.read(engine) as conn:
+        members = list(pairs.members(conn, datasets.get(conn, "d").id))
+    assert (counts.added, counts.skipped) == (3, 0)
+    assert [member.row_id for member in members] == ["d:1/1", "d:1/2", "d:1/3", "d:1/1#2", "d:1/2#2", "d:1/3#2"]
