@@ -277,7 +277,7 @@ def _write_all(
 def _storable(row: PairRow, file: str) -> PairRow | BadRow:
     said = [message.content for message in row.pair.prompt]
     said += [row.pair.response_a, row.pair.response_b, row.id or "", row.subset or "", row.meta or ""]
-    said += [vote.rationale or "" for vote in row.votes]
+    said += [part for vote in row.votes for part in (vote.labeler, vote.rationale or "")]
     try:
         "".join(said).encode()
     except UnicodeEncodeError as error:

@@ -305,3 +305,8 @@ def test_a_second_file_of_groups_without_ids_joins_the_dataset_under_names_of_it
         members = list(pairs.members(conn, datasets.get(conn, "d").id))
     assert (counts.added, counts.skipped) == (3, 0)
     assert [member.row_id for member in members] == ["d:1/1", "d:1/2", "d:1/3", "d:1/1#2", "d:1/2#2", "d:1/3#2"]
+
+
+def test_a_labeler_whose_name_no_store_can_keep_is_a_bad_row(engine):
+    with pytest.raises(BadFile, match=r"line 1: half a surrogate pair \('\\ud800'\) stands in a text"):
+        run_import(engine, some(1, labeler="a \ud800 b"))
