@@ -199,7 +199,7 @@ def test_equal_votes_of_one_row_are_two_votes_however_often_the_file_comes(engin
 
 
 def test_labels_that_span_batches_are_those_of_all_votes(engine, monkeypatch):
-    monkeypatch.setattr("db.imports.BATCH_ROWS", 2)
+    monkeypatch.setattr("db.import_tickets.BATCH_ROWS", 2)
     rows = [triplet(5, "p", "x", "y"), *some(4), triplet(6, "p", "y", "x")]
 
     counts = run_import(engine, rows)
@@ -212,11 +212,13 @@ def test_labels_that_span_batches_are_those_of_all_votes(engine, monkeypatch):
 
 
 def test_what_a_killed_import_left_is_gone_at_the_next_start(engine, monkeypatch):
-    monkeypatch.setattr("db.imports.BATCH_ROWS", 2)
+    monkeypatch.setattr("db.import_tickets.BATCH_ROWS", 2)
     monkeypatch.setattr("db.imports.REPORT_SECONDS", 0.0)
     run_import(engine, some(2))
     with monkeypatch.context() as killed:
-        killed.setattr("db.imports._take_back", lambda engine, tally: None)  # a killed process takes nothing back
+        killed.setattr(
+            "db.import_cleaning.take_back", lambda engine, tally: None
+        )  # a killed process takes nothing back
         going = import_rows(engine, some(6), dataset="e", file="e.jsonl")
         next(going), next(going)
         going.close()
@@ -230,7 +232,7 @@ def test_what_a_killed_import_left_is_gone_at_the_next_start(engine, monkeypatch
 
 
 def test_a_failed_import_takes_no_pair_from_the_one_that_shares_it(engine, monkeypatch):
-    monkeypatch.setattr("db.imports.BATCH_ROWS", 1)
+    monkeypatch.setattr("db.import_tickets.BATCH_ROWS", 1)
     monkeypatch.setattr("db.imports.REPORT_SECONDS", 0.0)
     first = import_rows(engine, some(3), dataset="fails", file="f.jsonl")
     next(first), next(first)  # its first two pairs are written, not published

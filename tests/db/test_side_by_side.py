@@ -28,7 +28,7 @@ BAD = BadRow(file="f.jsonl", line=99, kind="not JSON", reason="not JSON")
 @pytest.fixture
 def row_by_row(monkeypatch):
     """A transaction a row, and control back after each."""
-    monkeypatch.setattr("db.imports.BATCH_ROWS", 1)
+    monkeypatch.setattr("db.import_tickets.BATCH_ROWS", 1)
     monkeypatch.setattr("db.imports.REPORT_SECONDS", 0.0)
 
 
@@ -43,7 +43,7 @@ def begin(engine, rows, *, dataset, written=0):
 def kill(engine, going, dataset, monkeypatch):
     """As SIGKILL would: nothing is taken back, and the process is gone."""
     with monkeypatch.context() as patch:
-        patch.setattr("db.imports._take_back", lambda *_: None)
+        patch.setattr("db.import_cleaning.take_back", lambda *_: None)
         going.close()
     lose_process(engine, dataset)
 
@@ -182,7 +182,7 @@ def test_labels_of_an_import_that_was_killed_right_after_publishing_follow_at_th
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("db.imports._derive_late", killed)
+        patch.setattr("db.import_publishing.derive_late", killed)
         with pytest.raises(KeyboardInterrupt):
             load(engine, some(3))
     lose_process(engine, "d")
