@@ -13,11 +13,22 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from core.errors import StoreError
 from db.schema import metadata
 
-__all__ = ["Connection", "insert_many", "open_store", "read", "resolve_url", "run_folder", "store_path", "write"]
+__all__ = [
+    "Connection",
+    "insert_many",
+    "open_store",
+    "read",
+    "resolve_url",
+    "run_folder",
+    "store_path",
+    "take_turn",
+    "write",
+]
 
 DEFAULT_STORE = "sqlite:///.tiebreak/store.db"
 BUSY_MILLISECONDS = 5000
-HEAD = "0001"
+HEAD = "0002"
+_IMPORT_LOCK = 7_133_625  # any number that no one else locks in this database
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -92,6 +103,12 @@ def write(engine: Engine) -> Iterator[Connection]:
         except OperationalError as error:
             conn.rollback()
             raise StoreError(_said(str(engine.url), error)) from None
+
+
+def take_turn(conn: Connection) -> None:
+    """One import or purge at a time within this transaction: what SQLite's write lock does is asked of PostgreSQL."""
+    if conn.dialect.name == "postgresql":
+        conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_IMPORT_LOCK})")
 
 
 def insert_many(conn: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:

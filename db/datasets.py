@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
-from core.errors import NotFound
+from core.errors import NotFound, StoreError
 from db import labelers as labeler_rows
+from db.connect import take_turn
 from db.labels import count_labels
 from db.schema import (
     aliases,
@@ -93,8 +94,13 @@ def purge_count(conn: Connection, name: str) -> int:
 def purge(conn: Connection, name: str) -> int:
     """Erase text that no other visible dataset holds, keep hashes, mark runs that trained on it; how many pairs.
 
-    Hidden datasets lose these pairs too: restored, they hold what is left.
+    Hidden datasets lose these pairs too: restored, they hold what is left. StoreError while an import is going: it may
+    count on a text that the purge would take.
     """
+    take_turn(conn)
+    going = conn.execute(select(imports.c.file).where(imports.c.published.is_(None))).scalar()
+    if going is not None:
+        raise StoreError(f"{going} is being imported; purge when that has ended")
     dataset_id = get(conn, name).id
     ids = list(conn.execute(select(pairs.c.id).where(_held_by_it_alone(dataset_id))).scalars())
     losing = {dataset_id}

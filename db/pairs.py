@@ -143,8 +143,11 @@ def get(conn: Connection, pair_id: int) -> StoredPair:
 
 def with_row_id(conn: Connection, dataset_id: int, row_id: str) -> int:
     """The pair that an id of the user's file names; NotFound if there is none."""
-    by_id = select(memberships.c.pair_id).where(memberships.c.dataset_id == dataset_id, memberships.c.row_id == row_id)
-    by_alias = select(aliases.c.pair_id).where(aliases.c.dataset_id == dataset_id, aliases.c.row_id == row_id)
+    named = (memberships.c.dataset_id == dataset_id) & (memberships.c.row_id == row_id)
+    by_id = select(memberships.c.pair_id).where(named, _is_published())
+    published = aliases.c.import_id.in_(select(imports.c.id).where(imports.c.published.is_not(None)))
+    also = (aliases.c.dataset_id == dataset_id) & (aliases.c.row_id == row_id)
+    by_alias = select(aliases.c.pair_id).where(also, published)
     found = conn.execute(by_id).scalar() or conn.execute(by_alias).scalar()
     if found is None:
         raise NotFound(f"no pair {row_id!r} in the dataset")

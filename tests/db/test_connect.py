@@ -1,13 +1,17 @@
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 from core.errors import StoreError
 from db import connect
 from db.schema import datasets, memberships
+from tests.db.made import load, pair_ids, some
 
 
 def url_of(path):
@@ -128,3 +132,26 @@ def test_a_database_of_something_else_is_not_touched(tmp_path):
 
     with closing(sqlite3.connect(path)) as theirs:
         assert [name for (name,) in theirs.execute("SELECT name FROM sqlite_master")] == ["pairs"]
+
+
+def test_a_store_of_the_first_tables_is_brought_up_to_date_with_what_it_holds(engine):
+    load(engine, some(3))
+    step_back_to(engine, "0001")
+    url = engine.url.render_as_string(hide_password=False)
+    with connect.write(engine) as conn:
+        killed = "INSERT INTO imports (dataset_id, file, started) SELECT id, 'f', 0 FROM datasets"
+        conn.exec_driver_sql(killed)
+
+    upgraded = connect.open_store(url)
+
+    assert load(upgraded, some(4)).added == 1  # the killed import, of which no process is known, is removed before
+    assert len(pair_ids(upgraded)) == 4
+    upgraded.dispose()
+
+
+def step_back_to(engine, revision):
+    config = Config()
+    config.set_main_option("script_location", str(Path(connect.__file__).parent / "migrations"))
+    with connect.write(engine) as conn:
+        config.attributes["connection"] = conn
+        command.downgrade(config, revision)
