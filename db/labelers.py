@@ -93,15 +93,22 @@ def resolve(conn: Connection, dataset_id: int, name: str | None) -> str:
     return names[0]
 
 
-def newest_versions(conn: Connection, name: str) -> list[int]:
-    """Ids whose votes count under a name: the newest version of it, or of every labeler of a pooled kind."""
-    newest = select(labelers.c.name, func.max(labelers.c.id).label("id")).group_by(labelers.c.name)
-    newest = (
-        newest.where(labelers.c.kind == _POOLED[name].value)
-        if name in _POOLED
-        else newest.where(labelers.c.name == name)
+def newest_versions(conn: Connection, name: str, *, dataset_id: int) -> list[int]:
+    """Ids whose votes count under a name in a dataset: one version of it, or of every labeler of a pooled kind.
+
+    The newest version that labeled something there. Versions of an imported name differ only in their kind, and none of
+    them replaces another: the one that labeled more of the dataset counts, so that a shared pair decides nothing.
+    """
+    versions = select(labelers.c.id, labelers.c.name, labelers.c.config, dataset_labelers.c.num_labels).join(
+        dataset_labelers, dataset_labelers.c.labeler_id == labelers.c.id
     )
-    return [int(labeler_id) for _, labeler_id in conn.execute(newest)]
+    wanted = labelers.c.kind == _POOLED[name].value if name in _POOLED else labelers.c.name == name
+    best: dict[str, tuple[int, int]] = {}
+    for row in conn.execute(versions.where(wanted, dataset_labelers.c.dataset_id == dataset_id)):
+        is_imported = json.loads(row.config).get("source") == _IMPORTED["source"]
+        rank = (int(row.num_labels) if is_imported else 0, int(row.id))
+        best[row.name] = max(rank, best.get(row.name, rank))
+    return [labeler_id for _, labeler_id in best.values()]
 
 
 def is_pooled(name: str) -> bool:

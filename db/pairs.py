@@ -267,7 +267,7 @@ def _member_conditions(conn: Connection, chosen: PairFilter, *, is_rare: bool) -
 
 def _has_labeled_all(conn: Connection, chosen: PairFilter) -> bool:
     # Without the kept counts, finding that there is nothing to find takes a walk through everything.
-    versions = labeler_rows.newest_versions(conn, chosen.labeler or "")
+    versions = labeler_rows.newest_versions(conn, chosen.labeler or "", dataset_id=chosen.dataset_id)
     kept = (dataset_labelers.c.dataset_id == datasets.c.id) & dataset_labelers.c.labeler_id.in_(versions)
     all_of_it = (datasets.c.id == chosen.dataset_id) & (dataset_labelers.c.num_labels >= datasets.c.num_pairs)
     return conn.execute(select(datasets.c.id).join(dataset_labelers, kept).where(all_of_it)).first() is not None
@@ -311,7 +311,7 @@ def _label_conditions(conn: Connection, chosen: PairFilter) -> list[tuple[Select
     """(ids of pairs, whether they are wanted) for what is asked of a labeler's labels."""
     if chosen.labeler is None or (chosen.side is None and chosen.consistency is None):
         return []
-    versions = labeler_rows.newest_versions(conn, chosen.labeler)
+    versions = labeler_rows.newest_versions(conn, chosen.labeler, dataset_id=chosen.dataset_id)
     found = select(labels.c.pair_id).where(labels.c.labeler_id.in_(versions))
     if chosen.side == "none":
         return [(found, False)]

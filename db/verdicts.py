@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, func, insert, select
 
 from core.records import Decision, Order, Preference
-from db import labelers as labeler_rows
-from db.schema import memberships, verdicts
+from db.schema import labelers, labels, memberships, verdicts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +38,6 @@ def decide(  # noqa: PLR0913 - a verdict has this many facts
     label_side: Preference | None = None,
     reason: str | None = None,
 ) -> int:
-    versions = [] if labeler is None or labeler_rows.is_pooled(labeler) else labeler_rows.newest_versions(conn, labeler)
     row = {
         "pair_id": pair_id,
         "reviewer": reviewer,
@@ -47,11 +45,17 @@ def decide(  # noqa: PLR0913 - a verdict has this many facts
         "reason": reason,
         "shown": shown.value,
         "blind": blind,
-        "labeler_id": versions[0] if versions else None,
+        "labeler_id": None if labeler is None else _version_on(conn, pair_id, labeler),
         "label_side": None if label_side is None else label_side.value,
         "created": time.time(),
     }
     return int(conn.execute(insert(verdicts).values(**row).returning(verdicts.c.id)).scalar_one())
+
+
+def _version_on(conn: Connection, pair_id: int, labeler: str) -> int | None:
+    """The newest version of a labeler with a label on the pair; None of a pool, which has no version."""
+    versions = select(func.max(labelers.c.id)).join(labels, labels.c.labeler_id == labelers.c.id)
+    return conn.execute(versions.where(labelers.c.name == labeler, labels.c.pair_id == pair_id)).scalar()
 
 
 def undo(conn: Connection, *, reviewer: str) -> Verdict | None:
