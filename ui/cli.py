@@ -117,8 +117,10 @@ def preflight(
 def train(  # noqa: PLR0913 - one parameter for each option
     dataset: DatasetOption,
     labeler: LabelerOption = None,
-    backbone: Annotated[str, typer.Option(help="minilm, a hub id or a local folder.")] = EMBEDDED_BACKBONE,
-    method: Annotated[Method, typer.Option(help="probe: seconds; lora and full: train the backbone.")] = Method.PROBE,
+    backbone: Annotated[str | None, typer.Option(help="minilm (default), a hub id or a local folder.")] = None,
+    method: Annotated[
+        Method | None, typer.Option(help="probe (default): seconds; lora and full: train the backbone.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated.")] = None,
     name: Annotated[str | None, typer.Option(help="A name for the run.")] = None,
@@ -126,8 +128,7 @@ def train(  # noqa: PLR0913 - one parameter for each option
     json: JsonOption = False,
 ) -> None:
     """Train a preference model, evaluate it on valid and test, publish a proven checkpoint."""
-    settings: dict[str, object] = {} if config is None else config_from_toml(config)
-    settings |= {"backbone": backbone, "method": method.value} | _settings(set_ or [])
+    settings = training_settings(config, backbone=backbone, method=method, texts=set_ or [])
     config_from(settings)  # a wrong key is said before a store is opened
     store = _open()
     run_id = actions.start_training(store, dataset=dataset, labeler=labeler, settings=settings, name=name)
@@ -139,6 +140,15 @@ def train(  # noqa: PLR0913 - one parameter for each option
     if not json:
         show.say(f"run {run_id} {run.state}: checkpoint {run.checkpoint}")
         show.measured(run.metrics or {})
+
+
+def training_settings(
+    file: Path | None, *, backbone: str | None, method: Method | None, texts: Sequence[str]
+) -> dict[str, object]:
+    """What a user set, unchecked: the file's settings under the options given, under `--set`."""
+    settings: dict[str, object] = {} if file is None else config_from_toml(file)
+    given = {"backbone": backbone, "method": None if method is None else method.value}
+    return settings | {key: value for key, value in given.items() if value is not None} | _settings(texts)
 
 
 def _settings(texts: Sequence[str]) -> dict[str, object]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from ui import cli
 from ui.cli import app
 
 HOUSE = Path(__file__).parents[2]
@@ -470,12 +471,28 @@ def test_an_unknown_labeler_is_named(store):
         (["--set", "epochs"], "key=value"),
         (["--set", "device=cuda:77"], "cuda:77"),
         (["--config", "missing.toml"], "missing.toml"),
+        (["--config", "."], "config file . cannot be read: Is a directory"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else value,
 )
 def test_a_wrong_setting_is_named_and_starts_no_run(store, settings, word):
     assert word in one_sentence(tiebreak(store, "train", "--dataset", "few", *settings))
     assert answer(store, "runs") == []
+
+
+@pytest.mark.parametrize(("line", "word"), [('method = "dpo"', "'dpo'"), ("backbone = []", "backbone must be text")])
+def test_method_and_backbone_of_a_config_file_hold(store, tmp_path, line, word):
+    (tmp_path / "c.toml").write_text(line)
+
+    assert word in one_sentence(tiebreak(store, "train", "--dataset", "few", "--config", tmp_path / "c.toml"))
+
+
+def test_options_overrule_a_config_file_and_set_overrules_both(tmp_path):
+    (tmp_path / "c.toml").write_text('method = "lora"\nbackbone = "of/file"\nepochs = 2\nseed = 5')
+
+    settings = cli.training_settings(tmp_path / "c.toml", backbone="of/option", method=None, texts=["epochs=3"])
+
+    assert settings == {"method": "lora", "backbone": "of/option", "epochs": "3", "seed": 5}
 
 
 @pytest.mark.slow
