@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from core.errors import Ambiguous, NotFound
+from core.errors import Ambiguous, BadConfig, NotFound
 from core.records import Kind
+from db.names import check_text
 from db.schema import dataset_labelers, labelers
 
 PEOPLE, AI = "people", "ai"  # all votes of one kind, pooled into one label
+VERDICTS = "verdicts"  # what people decided, where it stands beside labels
 _POOLED = {PEOPLE: Kind.HUMAN, AI: Kind.AI}
 _IMPORTED = {"source": "imported"}
 _MOST_NAMED = 8
@@ -31,9 +33,8 @@ class LabelerSummary:
 
 
 def imported(conn: Connection, name: str, kind: Kind) -> int:
-    """The labeler that stands behind a file's votes; its id."""
-    if name in _POOLED:
-        raise NotFound(f"a labeler cannot be named {name!r}: that word means all labelers of one kind together")
+    """The labeler that stands behind a file's votes; its id. BadConfig if nobody can have that name."""
+    check_name(name)
     config = {**_IMPORTED, "kind": kind.value}
     version = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
     same = (labelers.c.name == name) & (labelers.c.version == version)
@@ -42,6 +43,15 @@ def imported(conn: Connection, name: str, kind: Kind) -> int:
         return int(found)
     row = {"name": name, "version": version, "kind": kind.value, "config": json.dumps(config), "created": time.time()}
     return int(conn.execute(insert(labelers).values(**row).returning(labelers.c.id)).scalar_one())
+
+
+def check_name(name: str) -> None:
+    """BadConfig if the word is not free to name a labeler."""
+    if name in _POOLED:
+        raise BadConfig(f"a labeler cannot be named {name!r}: that word means all labelers of one kind together")
+    if name == VERDICTS:
+        raise BadConfig(f"a labeler cannot be named {name!r}: that word means what people decided")
+    check_text(name, "a labeler's name")
 
 
 def summaries(conn: Connection, dataset_id: int | None = None) -> list[LabelerSummary]:

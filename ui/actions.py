@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,9 @@ from core.errors import BadConfig, BadFile, NotFound, RunFailed, TiebreakError
 from core.formats import ReadOptions
 from core.measure.compare import compare
 from core.measure.triage import rank_by_doubt
-from core.records import Decision, Kind, Order, Part, Preference, RunKind, RunState
+from core.records import BadRow, Decision, IdenticalRow, Kind, Order, PairRow, Part, Preference, RunKind, RunState
 from db import connect, datasets, imports, labelers, labels, pairs, rewards, runs, search, snapshots, verdicts
+from db.names import check_text
 from ui import demo_pairs, machine
 from ui.processes import Store, tend
 
@@ -61,6 +63,7 @@ def read_options(*, format_: str | None, mapping: str, labeler: str, kind: Kind)
     if any(len(part) != 2 or not part[0].strip() or not part[1].strip() for part in parts):
         raise BadConfig(f"columns are name=column pairs joined by commas (prompt=question,...), got {mapping!r}")
     columns = {name.strip(): column.strip() for name, column in parts}
+    labelers.check_name(labeler)
     return ReadOptions(format=format_, mapping=columns, labeler=labeler, kind=kind)
 
 
@@ -97,10 +100,30 @@ def import_file(  # noqa: PLR0913 - one keyword for each option of the command
     dry_run: bool = False,
 ) -> Iterator[imports.ImportCounts]:
     """Yield running counts while a file is imported; the last are final and published."""
-    rows = formats.read(path, options)
+    check_text(dataset, "a dataset's name")
+    # A file's name may hold bytes that are no text; a store keeps only text.
+    file = os.fsencode(path.name).decode(errors="replace")
+    rows = _with_fit_labelers(formats.read(path, options), file)
     yield from imports.import_rows(
-        store.engine, rows, dataset=dataset, file=path.name, split=split, skip_bad=skip_bad, dry_run=dry_run
+        store.engine, rows, dataset=dataset, file=file, split=split, skip_bad=skip_bad, dry_run=dry_run
     )
+
+
+def _with_fit_labelers(
+    rows: Iterable[PairRow | BadRow | IdenticalRow], file: str
+) -> Iterator[PairRow | BadRow | IdenticalRow]:
+    """Rows whose labelers cannot be named so are bad rows, with their line."""
+    fit: set[str] = set()
+    for row in rows:
+        names = {vote.labeler for vote in row.votes} - fit if isinstance(row, PairRow) else set()
+        try:
+            for name in names:
+                labelers.check_name(name)
+                fit.add(name)
+        except BadConfig as error:
+            yield BadRow(file=file, line=row.line, kind="labeler's name", reason=str(error))
+        else:
+            yield row
 
 
 def index_words(store: Store) -> Iterator[search.IndexState]:
@@ -133,6 +156,8 @@ def start_training(
 ) -> int:
     """Queue a training run and start it if its device is free; the run's number."""
     config = config_from(settings)
+    if name is not None:
+        check_text(name, "a run's name")
     return _start(store, RunKind.TRAIN, dataset=dataset, labeler=labeler, config=config, name=name)
 
 

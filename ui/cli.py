@@ -79,7 +79,7 @@ def import_(  # noqa: PLR0913 - one parameter for each option
         actions.import_file(
             store,
             file,
-            dataset=dataset or actions.name_of(file),
+            dataset=actions.name_of(file) if dataset is None else dataset,
             options=options,
             split=split,
             skip_bad=skip_bad,

@@ -1,7 +1,7 @@
 import pytest
 
 from core.config import Targets
-from core.errors import Ambiguous, NotFound
+from core.errors import Ambiguous, BadConfig, NotFound
 from core.records import Kind
 from db import connect, labelers, labels, pairs, snapshots
 from db.pairs import PairFilter
@@ -68,9 +68,9 @@ def test_a_crowd_is_listed_by_its_first_names_and_its_size(engine):
         resolve(engine, None)
 
 
-@pytest.mark.parametrize("name", ["people", "ai"])
-def test_no_labeler_may_take_the_name_of_a_pool(engine, name):
-    with pytest.raises(NotFound, match=f"a labeler cannot be named '{name}'"):
+@pytest.mark.parametrize("name", ["people", "ai", "verdicts"])
+def test_no_labeler_may_take_a_name_that_means_something_else(engine, name):
+    with pytest.raises(BadConfig, match=f"a labeler cannot be named '{name}'"):
         load(engine, some(1, labeler=name))
 
 

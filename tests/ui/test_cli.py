@@ -480,6 +480,40 @@ def test_a_wrong_setting_is_named_and_starts_no_run(store, settings, word):
     assert answer(store, "runs") == []
 
 
+@pytest.mark.parametrize(
+    ("option", "name", "why"),
+    [
+        ("--dataset", "", "a dataset's name must not be blank"),
+        ("--dataset", " ", "a dataset's name must not be blank"),
+        ("--dataset", "caf\udce9", "half a surrogate pair"),
+        ("--labeler", "", "a labeler's name must not be blank"),
+        ("--labeler", "caf\udce9", "half a surrogate pair"),
+        ("--labeler", "verdicts", "a labeler cannot be named 'verdicts'"),
+        ("--labeler", "people", "a labeler cannot be named 'people'"),
+    ],
+)
+def test_a_name_that_nobody_can_have_is_refused(store, tmp_path, option, name, why):
+    assert why in one_sentence(tiebreak(store, "import", tmp_path / "few.jsonl", option, name))
+    assert [row["name"] for row in answer(store, "datasets")] == ["few"]
+
+
+def test_a_labeler_that_cannot_be_named_so_is_a_bad_row(store, tmp_path):
+    labels = [{"labeler": "ai", "preference": "a"}]
+    row = {"prompt": "Why?", "response_a": "So.", "response_b": "No.", "labels": labels}
+    file = write_lines(tmp_path / "in.jsonl", [row | {"labels": []}, row])
+
+    said = one_sentence(tiebreak(store, "import", file))
+
+    assert "line 2: a labeler cannot be named 'ai'" in said
+    assert answer(store, "import", file, "--skip-bad")["skipped"] == 1
+
+
+def test_a_file_whose_name_is_no_text_is_imported_under_a_name_that_is(store, tmp_path):
+    file = write_lines(tmp_path / "caf\udce9.jsonl", [triplet(5)])
+
+    assert answer(store, "import", file, "--dataset", "coffee")["added"] == 1
+
+
 @pytest.mark.parametrize(("line", "word"), [('method = "dpo"', "'dpo'"), ("backbone = []", "backbone must be text")])
 def test_method_and_backbone_of_a_config_file_hold(store, tmp_path, line, word):
     (tmp_path / "c.toml").write_text(line)
