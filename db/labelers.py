@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 from core.errors import Ambiguous, BadConfig, NotFound
 from core.records import Kind
 from db.names import check_text
-from db.schema import dataset_labelers, labelers
+from db.schema import dataset_labelers, datasets, imports, labelers, labels, memberships
 
 PEOPLE, AI = "people", "ai"  # all votes of one kind, pooled into one label
 VERDICTS = "verdicts"  # what people decided, where it stands beside labels
@@ -55,27 +55,44 @@ def check_name(name: str) -> None:
 
 
 def summaries(conn: Connection, dataset_id: int | None = None) -> list[LabelerSummary]:
-    """Labeler versions, the most frequent first."""
-    counted = select(dataset_labelers.c.labeler_id, func.sum(dataset_labelers.c.num_labels).label("num_labels"))
-    if dataset_id is not None:
-        counted = counted.where(dataset_labelers.c.dataset_id == dataset_id)
-    counts = counted.group_by(dataset_labelers.c.labeler_id).subquery()
-    rows = conn.execute(
-        select(labelers, counts.c.num_labels)
-        .join(counts, counts.c.labeler_id == labelers.c.id)
-        .order_by(counts.c.num_labels.desc(), labelers.c.id)
-    )
+    """Labeler versions, the most frequent first; without a dataset, over all visible ones, each pair once."""
+    counts = _counts_everywhere(conn) if dataset_id is None else _counts_in(conn, dataset_id)
+    rows = conn.execute(select(labelers).where(labelers.c.id.in_(list(counts)))).all()
     return [
         LabelerSummary(
             id=row.id,
             name=row.name,
             version=row.version,
             kind=Kind(row.kind),
-            num_labels=int(row.num_labels),
+            num_labels=counts[row.id],
             config=json.loads(row.config),
         )
-        for row in rows
+        for row in sorted(rows, key=lambda row: (-counts[row.id], row.id))
     ]
+
+
+def _counts_in(conn: Connection, dataset_id: int) -> dict[int, int]:
+    kept = select(dataset_labelers.c.labeler_id, dataset_labelers.c.num_labels)
+    found = conn.execute(kept.where(dataset_labelers.c.dataset_id == dataset_id))
+    return {int(labeler_id): int(num_labels) for labeler_id, num_labels in found}
+
+
+def _counts_everywhere(conn: Connection) -> dict[int, int]:
+    """The kept count where a labeler stands in one dataset; else its pairs are counted, since datasets share them."""
+    visible = select(datasets.c.id).where(datasets.c.removed.is_(None))
+    grouped = (
+        select(dataset_labelers.c.labeler_id, func.count(), func.max(dataset_labelers.c.num_labels))
+        .where(dataset_labelers.c.dataset_id.in_(visible))
+        .group_by(dataset_labelers.c.labeler_id)
+    )
+    published = select(imports.c.id).where(imports.c.published.is_not(None))
+    held = memberships.c.dataset_id.in_(visible) & memberships.c.import_id.in_(published)
+    is_held = select(memberships.c.id).where(memberships.c.pair_id == labels.c.pair_id, held).exists()
+    counts: dict[int, int] = {}
+    for labeler_id, num_datasets, num_labels in conn.execute(grouped).all():
+        exact = select(func.count()).where(labels.c.labeler_id == labeler_id, is_held)
+        counts[labeler_id] = int(num_labels if num_datasets == 1 else conn.execute(exact).scalar_one())
+    return counts
 
 
 def resolve(conn: Connection, dataset_id: int, name: str | None) -> str:

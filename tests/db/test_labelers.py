@@ -3,7 +3,7 @@ import pytest
 from core.config import Targets
 from core.errors import Ambiguous, BadConfig, NotFound
 from core.records import Kind
-from db import connect, labelers, labels, pairs, snapshots
+from db import connect, datasets, labelers, labels, pairs, snapshots
 from db.pairs import PairFilter
 from tests.db.made import dataset_id, load, some, triplet
 
@@ -136,3 +136,15 @@ def test_an_imported_name_of_two_kinds_means_the_kind_that_labeled_more_of_the_d
 
     with connect.read(engine) as conn:
         assert len(labels.frame(conn, labeler="imported", dataset_id=dataset_id(engine))) == 3
+
+
+def test_a_pair_of_two_datasets_is_counted_once_everywhere_and_not_at_all_when_both_are_removed(engine):
+    load(engine, some(3, labeler="judge"))
+    load(engine, some(2, labeler="judge"), dataset="e")
+
+    with connect.write(engine) as conn:
+        assert [one.num_labels for one in labelers.summaries(conn)] == [3]
+        datasets.remove(conn, "d")
+        assert [one.num_labels for one in labelers.summaries(conn)] == [2]
+        datasets.remove(conn, "e")
+        assert labelers.summaries(conn) == []
