@@ -80,7 +80,12 @@ def remove(conn: Connection, name: str) -> None:
 
 
 def restore(conn: Connection, name: str) -> None:
-    """Undo `remove`."""
+    """Undo `remove`. NotFound if no removed dataset of that name has anything left to show."""
+    hidden = select(datasets.c.name).where(datasets.c.removed.is_not(None), datasets.c.num_pairs > 0)
+    names = list(conn.execute(hidden.order_by(datasets.c.removed.desc())).scalars())
+    if name not in names:
+        there = f"removed are {', '.join(names[:8])}" if names else "none is removed, or all of it was purged"
+        raise NotFound(f"no removed dataset {name!r} to bring back; {there}")
     conn.execute(update(datasets).where(datasets.c.name == name).values(removed=None))
 
 

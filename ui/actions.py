@@ -151,6 +151,17 @@ def check_readable(path: Path) -> None:
         raise BadFile(f"{path} is empty")
 
 
+def check_writable(path: Path) -> None:
+    """BadFile in one sentence if a file cannot be written there; a run would say it late."""
+    if path.is_dir():
+        raise BadFile(f"{path} is a directory; name a file to write")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise BadFile(f"cannot write {path}: {above} is not a directory")
+    if not os.access(above, os.W_OK):
+        raise BadFile(f"cannot write {path}: {above} may not be written to")
+
+
 def start_training(
     store: Store, *, dataset: str, labeler: str | None, settings: Mapping[str, object], name: str | None = None
 ) -> int:
@@ -216,10 +227,25 @@ def settings_of(config: TrainConfig) -> dict[str, object]:
     return settings
 
 
+def _check_work(kind: RunKind, settings: Mapping[str, object]) -> None:
+    """What a run would say only after it started, said before it is queued."""
+    if kind is RunKind.PREFLIGHT:
+        config_from({key: value for key, value in settings.items() if key in {"backbone", "max_tokens"}})
+    if kind is RunKind.SCORE:
+        check_readable(Path(str(settings["file"])))
+        check_writable(Path(str(settings["out"])))
+    if kind is RunKind.EXPORT:
+        folder = Path(str(settings["directory"]))
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise BadFile(f"{folder} is there and not empty; name a folder that is new or empty")
+        check_writable(folder / "file")
+
+
 def start_work_on(
     store: Store, kind: RunKind, *, parent: int | None, dataset: str | None, settings: Mapping[str, object]
 ) -> int:
     """Queue a run that works with a checkpoint: score, evaluate, export; or a preflight."""
+    _check_work(kind, settings)
     device = machine.device_named(str(settings.get("device", "auto")))
     with connect.read(store.engine) as conn:
         dataset_id = None if dataset is None else datasets.get(conn, dataset).id
@@ -312,6 +338,11 @@ def triage(store: Store, *, dataset: str, labeler: str | None, run_id: int | Non
         members = pairs.members_frame(conn, found.id)
         evidence = labels.frame(conn, labeler=chosen, dataset_id=found.id)
         margins = _margins(conn, run, found.id)
+    if run_id is not None and margins.empty:
+        raise RunFailed(
+            f"run {run_id} (a {run and run.kind} run) has no margin on a pair of {dataset} that it did not train on; "
+            "name a train or crossfit run of it, or leave --run out"
+        )
     frame = members.merge(evidence, on="pair_id", how="left").merge(margins, on="pair_id", how="left")
     frame["usable"] = frame["num_votes"].fillna(0) > 0
     return Triage(frame=rank_by_doubt(frame), labeler=chosen, run=run)
@@ -407,6 +438,12 @@ def remove_dataset(store: Store, dataset: str, *, purge: bool = False) -> None:
         datasets.remove(conn, dataset)
 
 
+def restore_dataset(store: Store, dataset: str) -> None:
+    """Undo a removal."""
+    with connect.write(store.engine) as conn:
+        datasets.restore(conn, dataset)
+
+
 def export_data(store: Store, *, dataset: str, path: Path) -> int:
     """Write a dataset with every vote and its verdicts in the layout of pairs; the number of pairs."""
     with connect.read(store.engine) as conn:
@@ -433,7 +470,7 @@ def _pair_lines(conn: connect.Connection, dataset_id: int) -> Iterator[dict[str,
 
 def triage_rows(ranked: Triage, *, limit: int | None = None) -> Iterator[dict[str, object]]:
     """The lines that `triage -o` writes, the first `limit` of them, in the orientation of the user's file."""
-    for row in ranked.frame.head(len(ranked.frame) if limit is None else limit).to_dict("records"):
+    for row in ranked.frame.head(min(limit or len(ranked.frame), len(ranked.frame))).to_dict("records"):
         sign = -1.0 if row["swapped"] else 1.0
         side, p_a = row["side"], row["p_a"]
         if row["swapped"] and isinstance(side, str):

@@ -182,12 +182,11 @@ def evaluate(
         raise BadConfig(f"--split must be train, valid, test or all, got {split!r}")
     store = _open()
     with connect.read(store.engine) as conn:
-        parent = runs.get(conn, run)
+        parent = actions.checkpoint_of(runs.get(conn, run))
         chosen = dataset or next((d.name for d in datasets.all(conn) if d.id == parent.dataset_id), None)
         if chosen is None:
             raise NotFound(f"the dataset that run {run} trained on is removed; name one with --dataset")
-        if against is not None:
-            against = labelers.resolve(conn, datasets.get(conn, chosen).id, against)
+        against = labelers.resolve(conn, datasets.get(conn, chosen).id, against or parent.labeler)
     settings = {"part": split, "against": against}
     run_id = actions.start_work_on(store, RunKind.EVALUATE, parent=run, dataset=chosen, settings=settings)
     finished = _finished(store, run_id, json=json)
@@ -222,6 +221,8 @@ def triage(
     json: JsonOption = False,
 ) -> None:
     """Rank the labels by doubt, the most doubtful first."""
+    if out is not None:
+        actions.check_writable(out)
     store = _open()
     if run is None and actions.crossfit_is_stale(store, dataset=dataset, labeler=labeler):
         fitted = show.follow(store, actions.start_crossfit(store, dataset=dataset, labeler=labeler))
@@ -334,11 +335,18 @@ def labelers_(
 def remove(
     dataset: DatasetOption,
     purge: Annotated[bool, typer.Option("--purge", help="Erase text that no other dataset holds.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Bring a removed dataset back.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Hide a dataset; snapshots and runs keep what they froze. --purge erases its text for good."""
+    """Hide a dataset; snapshots and runs keep what they froze. --undo shows it, --purge erases its text for good."""
+    if undo and purge:
+        raise BadConfig("--undo cannot go with --purge: what is purged is gone; give one of them")
     store = _open()
+    if undo:
+        actions.restore_dataset(store, dataset)
+        show.as_json({"dataset": dataset, "removed": False}) if json else show.say(f"{dataset} is back")
+        return
     erased = actions.count_purge(store, dataset) if purge else 0
     if purge and not yes:
         typer.confirm(f"Erase the text of {erased:,} pairs that no other dataset holds?", abort=True, err=True)
@@ -346,7 +354,9 @@ def remove(
     if json:
         show.as_json({"dataset": dataset, "purged": erased})
         return
-    show.say(f"{dataset} removed" + (f", text of {erased:,} pairs erased" if purge else "; import it again to see it"))
+    back = f"`tiebreak remove --dataset {dataset} --undo` brings it back"
+    end = f"text of {erased:,} pairs erased" if purge else back
+    show.say(f"{dataset} removed; {end}")
 
 
 @app.command()

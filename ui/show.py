@@ -168,11 +168,14 @@ def measured(metrics: Mapping[str, object]) -> None:
         return
     longer = metrics.get("longer")
     longer_value = longer.get("value") if isinstance(longer, dict) else None
+    where = f"accuracy on {metrics.get('part', 'test')} against {metrics.get('against')}"
+    if not accuracy.get("num_decided"):
+        say(f"{where}: absent, as no pair there has a decided label")
+        return
+    interval = f"95 % {percent(accuracy.get('low'))} to {percent(accuracy.get('high'))}"
     say(
-        f"accuracy on {metrics.get('part', 'test')} against {metrics.get('against')}: "
-        f"{percent(accuracy.get('value'))} "
-        f"(95 % {percent(accuracy.get('low'))} to {percent(accuracy.get('high'))}, "
-        f"{accuracy.get('num_decided')} pairs); "
+        f"{where}: {percent(accuracy.get('value'))} "
+        f"({interval if accuracy.get('low') is not None else 'no interval'}, {accuracy.get('num_decided')} pairs); "
         f"always the longer: {percent(longer_value)}"
     )
     others = metrics.get("also_against")

@@ -49,6 +49,7 @@ def triplet(number: int) -> dict[str, str]:
 
 
 def write_lines(path: Path, rows: list[dict]) -> Path:
+    path.parent.mkdir(exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
@@ -296,6 +297,16 @@ def test_removed_dataset_is_gone_and_comes_back_by_import(store, tmp_path):
     answer(store, "import", tmp_path / "few.jsonl")
 
     assert [row["pairs"] for row in answer(store, "datasets")] == [3]
+
+
+def test_a_removal_can_be_undone(store):
+    answer(store, "remove", "--dataset", "few")
+
+    answer(store, "remove", "--dataset", "few", "--undo")
+
+    assert [row["pairs"] for row in answer(store, "datasets")] == [3]
+    assert "no removed dataset 'few'" in one_sentence(tiebreak(store, "remove", "--dataset", "few", "--undo"))
+    assert "--purge" in one_sentence(tiebreak(store, "remove", "--dataset", "few", "--undo", "--purge"))
 
 
 def test_purge_says_how_many_texts_it_erased(store):
@@ -548,6 +559,42 @@ def test_an_unproven_run_has_no_checkpoint_to_score_with(workshop, ranked, tmp_p
     said = one_sentence(tiebreak(workshop.store, "export", crossfit, tmp_path / "folder"))
 
     assert "no checkpoint" in said
+
+
+def test_what_a_run_would_refuse_late_is_refused_before_it_starts(workshop, tmp_path):
+    run = workshop.trained["run"]
+    full = write_lines(tmp_path / "full" / "in.jsonl", [triplet(0)])
+    before = answer(workshop.store, "runs")
+
+    for command, why in [
+        (["preflight", "--dataset", "things", "--max-tokens", 3], "max_tokens must be at least 16, got 3"),
+        (["score", run, full, "-o", tmp_path], "is a directory; name a file to write"),
+        (["score", run, full, "-o", full / "out"], "is not a directory"),
+        (["export", run, full.parent], "is there and not empty"),
+        (["export", run, full], "is there and not empty"),
+        (["triage", "--dataset", "things", "-o", tmp_path], "is a directory; name a file to write"),
+    ]:
+        assert why in one_sentence(tiebreak(workshop.store, *command))
+    assert answer(workshop.store, "runs") == before
+
+
+def test_triage_refuses_a_run_without_margins(workshop):
+    run = answer(workshop.store, "preflight", "--dataset", "things")["run"]
+
+    said = one_sentence(tiebreak(workshop.store, "triage", "--dataset", "things", "--run", run))
+
+    assert f"run {run} (a preflight run) has no margin" in said
+
+
+def test_evaluate_refuses_a_dataset_that_the_runs_labeler_did_not_label(workshop, tmp_path):
+    file = write_lines(tmp_path / "others.jsonl", [triplet(n) | {"prompt": f"New {n}?"} for n in range(3)])
+    answer(workshop.store, "import", file, "--labeler", "someone")
+    before = answer(workshop.store, "runs")
+
+    said = one_sentence(tiebreak(workshop.store, "evaluate", workshop.trained["run"], "--dataset", "others"))
+
+    assert "no labeler 'rule' in the dataset; it has someone" in said
+    assert answer(workshop.store, "runs") == before
 
 
 def test_a_finished_run_cannot_be_stopped(workshop):
