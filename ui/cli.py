@@ -54,7 +54,7 @@ def choose_store(
 
 def _open() -> Store:
     store = open_store(_store_option[0])
-    show.notes.print(f"store: {connect.store_path(store.url) or store.url}", style="dim", markup=False, soft_wrap=True)
+    show.notes.print(f"store: {connect.shown(store.url)}", style="dim", markup=False, soft_wrap=True)
     tend(store)
     return store
 
