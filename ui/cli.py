@@ -17,6 +17,8 @@ from db import connect, datasets, labelers, runs
 from ui import actions, demo_run, doctor, show
 from ui.processes import Store, is_over, open_store, tend
 
+INTERRUPTED = 130  # as a shell says of Ctrl-C
+
 
 class OneSentence(TyperGroup):
     """What the user can mend is one sentence on standard error and exit 1; a bug keeps its traceback."""
@@ -27,6 +29,8 @@ class OneSentence(TyperGroup):
         except TiebreakError as mistake:
             show.notes.print(f"tiebreak: {mistake}", style="red", markup=False, soft_wrap=True)
             raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
 
 
 app = typer.Typer(

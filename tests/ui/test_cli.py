@@ -3,10 +3,13 @@
 import gzip
 import json
 import resource
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,6 +150,39 @@ def test_any_columns_are_mapped_by_name(tmp_path):
     counts = answer(tmp_path / "store.db", "import", file, "--map", mapping)
 
     assert counts["added"] == 1
+
+
+def test_names_are_shown_as_they_are_and_never_as_markup(tmp_path):
+    file = write_lines(tmp_path / "in.jsonl", [triplet(0) | {"id": "[/bar]"}])
+    answer(tmp_path / "store.db", "import", file, "--dataset", "[/foo]", "--labeler", "[red]judge")
+
+    assert "[/foo]" in tiebreak(tmp_path / "store.db", "datasets").stdout
+    assert "[red]judge" in tiebreak(tmp_path / "store.db", "labelers").stdout
+
+
+@pytest.mark.slow
+def test_an_interrupted_import_says_that_nothing_was_imported(tmp_path):
+    prompts = [triplet(0) | {"id": str(number), "prompt": f"Number {number}?"} for number in range(100_000)]
+    file, store = write_lines(tmp_path / "many.jsonl", prompts), tmp_path / "store.db"
+    command = [sys.executable, "-m", "ui.cli", "--store", str(store), "import", str(file)]
+    process = subprocess.Popen(command, cwd=HOUSE, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while process.poll() is None and not has_pairs(store):
+        time.sleep(0.05)
+
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+
+    assert process.returncode == 130, said
+    assert said.splitlines()[1:] == ["tiebreak: interrupted; nothing was imported"]
+    assert answer(store, "datasets") == []
+
+
+def has_pairs(store: Path) -> bool:
+    if not store.exists():
+        return False
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as conn:
+        made = conn.execute("SELECT count(*) FROM sqlite_master WHERE name = 'pairs'").fetchone()[0]
+        return bool(made and conn.execute("SELECT EXISTS (SELECT 1 FROM pairs)").fetchone()[0])
 
 
 def test_datasets_and_labelers_tell_what_is_there(workshop):
@@ -429,6 +465,7 @@ def test_bad_file_to_score_is_refused_before_a_run_starts(workshop, tmp_path, ma
     "command",
     [
         ["show", 999],
+        ["show", 10**30 - 1],
         ["stop", 999],
         ["evaluate", 999],
         ["compare", 999, 1],
