@@ -100,6 +100,12 @@ def votes_of(conn: Connection, pair_id: int) -> list[Vote]:
     return [vote for _, _, vote in _votes_of(conn, votes.c.pair_id == pair_id)]
 
 
+def votes_of_pairs(conn: Connection, pair_ids: Sequence[int]) -> dict[int, list[Vote]]:
+    """The same for several pairs by id; pairs without a vote are absent."""
+    found = groupby(_votes_of(conn, votes.c.pair_id.in_(pair_ids)), key=lambda row: row[0])
+    return {pair_id: [vote for _, _, vote in group] for pair_id, group in found}
+
+
 def count_labels(conn: Connection, dataset_id: int, *, including: int | None = None) -> dict[int, int]:
     """labeler_id -> number of pairs of a dataset that it has a label on."""
     mine = _visible(dataset_id)

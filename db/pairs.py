@@ -76,6 +76,15 @@ class Member:
     prompt_hash: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsGiven:
+    """What the user's file said of a pair beside its text: declared part, further ids, other columns as JSON."""
+
+    split: Part | None
+    aliases: list[str]
+    meta: str | None
+
+
 def browse(
     conn: Connection, chosen: PairFilter, *, after: int | None = None, before: int | None = None, limit: int = 50
 ) -> list[BrowseRow]:
@@ -189,6 +198,20 @@ def members(conn: Connection, dataset_id: int, *, part: Part | None = None) -> I
             length_b=row.length_b,
             prompt_hash=bytes(row.prompt_hash).hex(),
         )
+
+
+def as_given(conn: Connection, dataset_id: int, pair_ids: Sequence[int]) -> dict[int, AsGiven]:
+    """By pair id."""
+    mine = (aliases.c.dataset_id == dataset_id) & aliases.c.pair_id.in_(pair_ids)
+    others: dict[int, list[str]] = {}
+    for pair_id, row_id in conn.execute(select(aliases.c.pair_id, aliases.c.row_id).where(mine)):
+        others.setdefault(pair_id, []).append(row_id)
+    columns = (memberships.c.pair_id, memberships.c.split, memberships.c.meta)
+    found = select(*columns).where(memberships.c.dataset_id == dataset_id, memberships.c.pair_id.in_(pair_ids))
+    return {
+        pair_id: AsGiven(split=None if split is None else Part(split), aliases=others.get(pair_id, []), meta=meta)
+        for pair_id, split, meta in conn.execute(found)
+    }
 
 
 def members_frame(conn: Connection, dataset_id: int) -> pd.DataFrame:

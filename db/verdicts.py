@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, func, insert, select
 
 from core.records import Decision, Order, Preference
-from db.schema import labelers, labels, memberships, verdicts
+from db.schema import labelers, labels, memberships, pairs, verdicts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +88,41 @@ def of_pair(conn: Connection, pair_id: int) -> list[Verdict]:
     """Standing verdicts on one pair, oldest first."""
     found = select(verdicts).where(stands(), verdicts.c.pair_id == pair_id).order_by(verdicts.c.id)
     return [_verdict(row) for row in conn.execute(found)]
+
+
+def of_pairs(conn: Connection, pair_ids: Sequence[int]) -> dict[int, list[Verdict]]:
+    """The same for several pairs by id; pairs without a verdict are absent."""
+    found: dict[int, list[Verdict]] = defaultdict(list)
+    for row in conn.execute(select(verdicts).where(stands(), verdicts.c.pair_id.in_(pair_ids)).order_by(verdicts.c.id)):
+        found[row.pair_id].append(_verdict(row))
+    return found
+
+
+def bring_back(conn: Connection, given: Sequence[tuple[str, Verdict]]) -> int:
+    """Add verdicts of another store by the hash of their pair; how many.
+
+    A reviewer who said something on the pair since, or this very thing, or took it back, is not overruled.
+    """
+    added = 0
+    for digest, verdict in given:
+        pair_id = conn.execute(select(pairs.c.id).where(pairs.c.hash == bytes.fromhex(digest))).scalar()
+        spoke = (verdicts.c.pair_id == pair_id) & (verdicts.c.reviewer == verdict.reviewer)
+        since = select(verdicts.c.id).where(spoke, verdicts.c.created >= verdict.created).limit(1)
+        if pair_id is None or conn.execute(since).scalar() is not None:
+            continue
+        row = {
+            "pair_id": pair_id,
+            "reviewer": verdict.reviewer,
+            "decision": verdict.decision.value,
+            "reason": verdict.reason,
+            "shown": verdict.shown.value,
+            "blind": verdict.blind,
+            "label_side": None if verdict.label_side is None else verdict.label_side.value,
+            "created": verdict.created,
+        }
+        conn.execute(insert(verdicts).values(**row))
+        added += 1
+    return added
 
 
 def effective(

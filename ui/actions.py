@@ -21,16 +21,15 @@ from core.errors import BadConfig, BadFile, NotFound, RunFailed, TiebreakError
 from core.formats import ReadOptions
 from core.measure.compare import compare
 from core.measure.triage import rank_by_doubt
-from core.records import BadRow, Decision, IdenticalRow, Kind, Order, PairRow, Part, Preference, RunKind, RunState
+from core.records import Decision, Kind, Order, Part, Preference, RunKind, RunState
 from db import connect, datasets, imports, labelers, labels, pairs, rewards, runs, search, snapshots, verdicts
 from db.names import check_text
-from ui import demo_pairs, machine
+from ui import demo_pairs, exchange, machine
 from ui.processes import Store, tend
 
 DEMO = "demo"
 DEMO_LABELER = "demo-rule"
 _UPLOADS = "uploads"
-_MIRRORED = {Decision.A: Decision.B, Decision.B: Decision.A}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,27 +102,17 @@ def import_file(  # noqa: PLR0913 - one keyword for each option of the command
     check_text(dataset, "a dataset's name")
     # A file's name may hold bytes that are no text; a store keeps only text.
     file = os.fsencode(path.name).decode(errors="replace")
-    rows = _with_fit_labelers(formats.read(path, options), file)
+    returning = exchange.Returning(file)
+    rows = returning.rows(formats.read(path, options))
     yield from imports.import_rows(
         store.engine, rows, dataset=dataset, file=file, split=split, skip_bad=skip_bad, dry_run=dry_run
     )
-
-
-def _with_fit_labelers(
-    rows: Iterable[PairRow | BadRow | IdenticalRow], file: str
-) -> Iterator[PairRow | BadRow | IdenticalRow]:
-    """Rows whose labelers cannot be named so are bad rows, with their line."""
-    fit: set[str] = set()
-    for row in rows:
-        names = {vote.labeler for vote in row.votes} - fit if isinstance(row, PairRow) else set()
-        try:
-            for name in names:
-                labelers.check_name(name)
-                fit.add(name)
-        except BadConfig as error:
-            yield BadRow(file=file, line=row.line, kind="labeler's name", reason=str(error))
-        else:
-            yield row
+    if dry_run or not (returning.parts or returning.spoken):
+        return
+    with connect.write(store.engine) as conn:
+        if split is None and returning.parts:
+            datasets.declare_parts(conn, dataset, returning.parts)
+        verdicts.bring_back(conn, returning.spoken)
 
 
 def index_words(store: Store) -> Iterator[search.IndexState]:
@@ -448,24 +437,7 @@ def export_data(store: Store, *, dataset: str, path: Path) -> int:
     """Write a dataset with every vote and its verdicts in the layout of pairs; the number of pairs."""
     with connect.read(store.engine) as conn:
         found = datasets.get(conn, dataset)
-        return write_lines(path, _pair_lines(conn, found.id))
-
-
-def _pair_lines(conn: connect.Connection, dataset_id: int) -> Iterator[dict[str, object]]:
-    decided = verdicts.effective(conn, dataset_id=dataset_id)
-    for member in pairs.members(conn, dataset_id):
-        stored = pairs.get(conn, member.pair_id)
-        given = [vote.swapped() if member.swapped else vote for vote in stored.votes]
-        responses = [stored.pair.response_a, stored.pair.response_b]
-        verdict = decided.get(member.pair_id)
-        yield formats.pair_line(
-            row_id=member.row_id,
-            prompt=stored.pair.prompt,
-            responses=responses[::-1] if member.swapped else responses,
-            votes=given,
-            subset=member.subset,
-            verdict=_MIRRORED.get(verdict, verdict) if member.swapped and verdict else verdict,
-        )
+        return write_lines(path, exchange.lines(conn, found.id))
 
 
 def triage_rows(ranked: Triage, *, limit: int | None = None) -> Iterator[dict[str, object]]:
