@@ -157,6 +157,8 @@ def config_from_toml(path: Path) -> dict[str, object]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadConfig(f"config file {path} does not exist") from None
+    except OSError as error:
+        raise BadConfig(f"config file {path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadConfig(f"config file {path} is not TOML: {error}") from None
 

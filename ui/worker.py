@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import psutil
+from sqlalchemy.exc import StatementError
 
 from core import formats
 from core.config import EMBEDDED_BACKBONE, Method, TrainConfig, config_from
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from core.engine.tokens import TokenPair
 
 FLUSH_SECONDS = 0.5
+BUSY_MILLISECONDS = 600_000
+MOST_SAID = 300  # characters of an error that nobody foresaw
 
 
 @dataclass(kw_only=True)
@@ -95,26 +98,38 @@ class Pulse:
 
 def main(url: str, run_id: int) -> int:
     """Claim the run and carry it out; 0 if it ended well. A run that another worker took is left alone."""
-    store = open_store(url)
+    # A run of hours must not end because an import or a purge keeps the store for longer than a page would wait.
+    store = open_store(url, busy_milliseconds=BUSY_MILLISECONDS)
     run = _claim(store, run_id)
     if run is None:
         return 0
-    began = time.monotonic()
-    with Pulse(store, run_id) as pulse:
-        try:
-            outcome, error = _WORK[run.kind](store, run, pulse), None
-            outcome.metrics |= {"seconds": time.monotonic() - began, "peak_memory_bytes": _peak_memory()}
-        except TiebreakError as mistake:
-            outcome, error = Outcome(state=RunState.FAILED), str(mistake)
-        except Exception as bug:  # noqa: BLE001 - the one place: whatever it was, the run says so
-            traceback.print_exc()
-            outcome, error = Outcome(state=RunState.FAILED), _sentence(bug)
-    with connect.write(store.engine) as conn:
-        checkpoint = None if outcome.checkpoint is None else str(outcome.checkpoint)
-        runs.finish(conn, run_id, state=outcome.state, metrics=outcome.metrics, checkpoint=checkpoint, error=error)
+    try:
+        outcome, error = _carry_out(store, run), None
+        _finish(store, run_id, outcome, error)
+    except TiebreakError as mistake:
+        outcome, error = Outcome(state=RunState.FAILED), str(mistake)
+    except Exception as bug:  # noqa: BLE001 - the one place: whatever it was, the run says so
+        traceback.print_exc()
+        outcome, error = Outcome(state=RunState.FAILED), sentence_of(bug)
+    if error is not None:
+        _finish(store, run_id, outcome, error)
     print(error or outcome.state.value, flush=True)  # noqa: T201 - standard output is the run's log
     tend(store)
     return 1 if error else 0
+
+
+def _carry_out(store: Store, run: runs.Run) -> Outcome:
+    began = time.monotonic()
+    with Pulse(store, run.id) as pulse:
+        outcome = _WORK[run.kind](store, run, pulse)
+    outcome.metrics |= {"seconds": time.monotonic() - began, "peak_memory_bytes": _peak_memory()}
+    return outcome
+
+
+def _finish(store: Store, run_id: int, outcome: Outcome, error: str | None) -> None:
+    checkpoint = None if outcome.checkpoint is None else str(outcome.checkpoint)
+    with connect.write(store.engine) as conn:
+        runs.finish(conn, run_id, state=outcome.state, metrics=outcome.metrics, checkpoint=checkpoint, error=error)
 
 
 def _claim(store: Store, run_id: int) -> runs.Run | None:
@@ -137,12 +152,16 @@ def _peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _sentence(bug: Exception) -> str:
+def sentence_of(bug: Exception) -> str:
+    """What a run says of an error that nobody foresaw: one short line. The log has the traceback."""
     if isinstance(bug, OSError) and bug.strerror:
         return f"{bug.strerror}: {bug.filename}" if bug.filename else bug.strerror
     if "out of memory" in str(bug).lower():
         return "the device ran out of memory: use a smaller batch_pairs (with accumulation) or a smaller max_tokens"
-    return f"unexpected {type(bug).__name__}: {bug} (a bug in Tiebreak; the traceback is in the log)"
+    # SQLAlchemy adds the statement and its parameters, which are the user's texts; the driver's own words do.
+    said = " ".join(str(bug.orig if isinstance(bug, StatementError) else bug).split())
+    said = said if len(said) <= MOST_SAID else said[:MOST_SAID] + "…"
+    return f"unexpected {type(bug).__name__}: {said} (a bug in Tiebreak; the traceback is in the log)"
 
 
 def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:

@@ -63,3 +63,5 @@ def test_a_broken_toml_file_is_one_sentence(tmp_path):
         config_from_toml(tmp_path / "c.toml")
     with pytest.raises(BadConfig, match="does not exist"):
         config_from_toml(tmp_path / "none.toml")
+    with pytest.raises(BadConfig, match="cannot be read: Is a directory"):
+        config_from_toml(tmp_path)
