@@ -101,6 +101,7 @@ class TrainConfig(Objective):
     precision: Precision = Precision.AUTO  # auto: bf16 autocast on CUDA where it exists, else fp32
     device: str = "auto"  # auto, cpu, mps, cuda, cuda:N
     seed: int = 0
+    row_tokens: int | None = None  # of a row of packed prompts, where the model can share them; None: by device
     gradient_checkpointing: bool = False  # less memory for about a third more time
     lora_rank: int = 16
     lora_alpha: int = 32
@@ -118,6 +119,7 @@ class TrainConfig(Objective):
         _require(0 <= self.warmup < 1, "warmup", "in [0, 1)", self.warmup)
         _require(0 <= self.weight_decay < 1, "weight_decay", "in [0, 1)", self.weight_decay)
         _require(self.max_tokens is None or self.max_tokens >= 16, "max_tokens", "at least 16", self.max_tokens)
+        _require(self.row_tokens is None or self.row_tokens >= 64, "row_tokens", "at least 64", self.row_tokens)
         _require(self.seed >= 0, "seed", "at least 0", self.seed)
         known_device = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device) is not None
         _require(known_device, "device", "auto, cpu, mps, cuda or cuda:N", self.device)

@@ -266,6 +266,9 @@ class Step:
     Attributes:
         loss: mean over the step's pairs, nats.
         accuracy: share of the step's decided pairs whose side has the higher reward; None without such pairs.
+        tokens_per_second: through the model, padding included.
+        shared: share of the tokens of all texts that sharing their prompts saved, in [0, 1).
+        padding: share of computed tokens that stand for nothing, in [0, 1).
         valid_nll: mean negative log-likelihood on valid, nats; None where this step did not evaluate.
         is_best: this step has the lowest valid_nll so far.
     """
@@ -278,6 +281,9 @@ class Step:
     learning_rate: float | None = None
     gradient_norm: float | None = None
     pairs_per_second: float | None = None
+    tokens_per_second: float | None = None
+    shared: float | None = None
+    padding: float | None = None
     valid_nll: float | None = None
     valid_accuracy: float | None = None
     is_best: bool = False

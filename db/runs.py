@@ -189,6 +189,14 @@ def finish(
     conn.execute(update(runs).where(runs.c.id == run_id).values(**values))
 
 
+def put_back(conn: Connection, run_id: int) -> None:
+    """Queue a run that ended without being finished again, at the end; what it froze and kept stays."""
+    fresh = dict.fromkeys(("pid", "pid_started", "host", "started", "ended", "heartbeat", "error", "seconds_left"))
+    last = select(func.coalesce(func.max(runs.c.place), 0.0) + 1).scalar_subquery()
+    values = {**fresh, "state": RunState.QUEUED.value, "stop_asked": False, "progress": None, "progress_text": None}
+    conn.execute(update(runs).where(runs.c.id == run_id).values(place=last, **values))
+
+
 def fail_dead(conn: Connection, run_id: int, words: str) -> None:
     """Report a run whose worker is gone; one that ended well meanwhile is left alone."""
     launched = (runs.c.state == RunState.QUEUED.value) & runs.c.pid.is_not(None)

@@ -320,6 +320,9 @@ steps = Table(
     Column("learning_rate", Float),
     Column("gradient_norm", Float),
     Column("pairs_per_second", Float),
+    Column("tokens_per_second", Float),
+    Column("shared", Float),  # share of tokens that sharing prompts saved
+    Column("padding", Float),  # share of computed tokens that stand for nothing
     Column("valid_nll", Float),
     Column("valid_accuracy", Float),
     Column("is_best", Boolean, nullable=False),

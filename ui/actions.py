@@ -272,6 +272,21 @@ def stop_run(store: Store, run_id: int) -> runs.Run:
         return runs.get(conn, run_id)
 
 
+def resume_run(store: Store, run_id: int) -> runs.Run:
+    """Queue a training or crossfit run that failed or was stopped again: it goes on from what it kept."""
+    with connect.write(store.engine) as conn:
+        run = runs.get(conn, run_id)
+        if run.kind not in {RunKind.TRAIN, RunKind.CROSSFIT} or run.state not in {RunState.FAILED, RunState.STOPPED}:
+            raise RunFailed(
+                f"run {run_id} is a {run.kind} run in state {run.state}; only a training or crossfit run that failed "
+                "or was stopped can be resumed"
+            )
+        runs.put_back(conn, run_id)
+    tend(store)
+    with connect.read(store.engine) as conn:
+        return runs.get(conn, run_id)
+
+
 def move_run(store: Store, run_id: int, *, up: bool) -> None:
     """Change a queued run's place in the queue by one."""
     with connect.write(store.engine) as conn:

@@ -311,6 +311,24 @@ def stop(run: RunArgument, json: JsonOption = False) -> None:
     show.say(f"run {run} is {stopped.state}" + ("" if is_over(stopped.state) else "; it keeps its best checkpoint"))
 
 
+@app.command()
+def resume(
+    run: RunArgument,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Go on with a training run that was killed or stopped, from what it kept."""
+    store = _open()
+    queued = actions.resume_run(store, run)
+    if detach:
+        show.as_json(show.run_result(queued)) if json else show.say(f"run {run} is {queued.state}")
+        return
+    finished = _finished(store, run, json=json)
+    if not json:
+        show.say(f"run {run} {finished.state}: checkpoint {finished.checkpoint}")
+        show.measured(finished.metrics or {})
+
+
 @app.command("datasets")
 def datasets_(json: JsonOption = False) -> None:
     """What is in the store."""

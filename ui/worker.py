@@ -178,6 +178,7 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
         raise RunFailed(f"dataset {_dataset_name(store, run)} has no labeled pair in its train part")
     pulse.say(f"loading {config.backbone}", 0, 0)
     loaded = model.load_backbone(config, device.choose_device(run.device))
+    kept = store.run_folder(run.id) / "training.safetensors"
     cache = _tokenized(store, loaded, frozen, pulse)
     tokens = prepare.read_tokens(cache.tokens, [one.pair for one in frozen])
     prepared = prepare.prepare(config, frozen, tokens)
@@ -187,7 +188,10 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
             return Outcome(state=RunState.STOPPED)
         steps = probe.train(loaded, config, cache.features, prepared)
     else:
-        steps = train.train(loaded, config, prepared)
+        sharing = train.check_sharing(loaded, prepared)
+        how = f"each text by itself: {sharing.refused}" if sharing.refused else "each prompt once for its responses"
+        pulse.say(f"computing {how}", 0, 0)
+        steps = train.train(loaded, config, prepared, sharing=sharing, state=kept)
     began = time.monotonic()
     stopped = _pull(store, run, pulse, steps)
     seconds = time.monotonic() - began
@@ -219,6 +223,8 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     )
     pulse.say("proving that a public library loads the checkpoint", 0, 0)
     prover.prove(folder)
+    if not stopped:  # a stopped run can be resumed
+        kept.unlink(missing_ok=True)
     return Outcome(state=RunState.STOPPED if stopped else RunState.FINISHED, metrics=metrics, checkpoint=folder)
 
 
@@ -323,12 +329,15 @@ _WORK: dict[RunKind, Callable[[Store, runs.Run, Pulse], Outcome]] = {
 
 
 def _freeze(store: Store, run: runs.Run, config: TrainConfig, pulse: Pulse) -> list[SnapshotPair]:
-    pulse.say("freezing the training set", 0, 0)
-    with connect.write(store.engine) as conn:
-        snapshot = snapshots.freeze(conn, dataset_id=_dataset_id(run), labeler=str(run.labeler), targets=config.targets)
-        runs.set_snapshot(conn, run.id, snapshot.id)
+    snapshot_id = run.snapshot_id  # of a resumed run: it goes on with what it began with
+    if snapshot_id is None:
+        pulse.say("freezing the training set", 0, 0)
+        dataset_id, labeler = _dataset_id(run), str(run.labeler)
+        with connect.write(store.engine) as conn:
+            snapshot_id = snapshots.freeze(conn, dataset_id=dataset_id, labeler=labeler, targets=config.targets).id
+            runs.set_snapshot(conn, run.id, snapshot_id)
     with connect.read(store.engine) as conn:
-        frozen = snapshots.pairs(conn, snapshot.id)
+        frozen = snapshots.pairs(conn, snapshot_id)
     if not frozen:
         raise RunFailed(f"labeler {run.labeler} has no usable label in dataset {_dataset_name(store, run)}")
     return frozen

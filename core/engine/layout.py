@@ -14,12 +14,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from core.engine.tokens import Encoded
+from core.engine.tokens import Tokens
 from core.errors import BadConfig
 
 Ids = tuple[int, ...]
 # The distinct responses to one prompt, encoded; responses whose ids are the same are computed once.
-Group = Sequence[Encoded]
+Group = Sequence[Tokens]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

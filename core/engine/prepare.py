@@ -1,7 +1,6 @@
 """A snapshot becomes pairs of tokens to train and evaluate on; what is left out is counted."""
 
 import hashlib
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ class EncodedPair:
     """A pair as tokens, with its target."""
 
     pair_id: int
+    prompt_hash: str
     a: Tokens
     b: Tokens
     p_a: float
@@ -80,7 +80,7 @@ def read_tokens(cache: Shards, pairs: Sequence[Pair]) -> list[TokenPair]:
         for row, place in zip(match.rows.tolist(), match.places.tolist(), strict=True):
             a, b = (
                 Tokens(
-                    input_ids=array("i", ids[ends[side] - match.columns["lengths"][side] : ends[side]].tobytes()),
+                    input_ids=tuple(ids[ends[side] - match.columns["lengths"][side] : ends[side]].tolist()),
                     response_start=int(starts[side]),
                     trimmed=bool(trimmed[row]),
                 )
@@ -123,7 +123,15 @@ def prepare(config: TrainConfig, pairs: Sequence[SnapshotPair], tokens: Sequence
 
 
 def _encoded(one: SnapshotPair, a: Tokens, b: Tokens) -> EncodedPair:
-    return EncodedPair(pair_id=one.pair_id, a=a, b=b, p_a=one.p_a, p_tie=one.p_tie, weight=one.weight)
+    return EncodedPair(
+        pair_id=one.pair_id,
+        prompt_hash=one.pair.prompt_hash,
+        a=a,
+        b=b,
+        p_a=one.p_a,
+        p_tie=one.p_tie,
+        weight=one.weight,
+    )
 
 
 def _key(pair: Pair) -> bytes:

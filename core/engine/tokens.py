@@ -38,7 +38,7 @@ class Tokens:
         trimmed: something was cut to fit max_tokens.
     """
 
-    input_ids: Sequence[int]
+    input_ids: tuple[int, ...]
     response_start: int
     trimmed: bool
 

@@ -1,78 +1,111 @@
 """Training: a generator of steps. The worker pulls, stores them, and stops by not pulling."""
 
+import hashlib
 import math
-import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from core.config import Precision, TrainConfig
-from core.engine.model import Loaded, batch_of
+from core.engine import resume
+from core.engine.attention import Sharing, self_check
+from core.engine.batches import Cost, Planner, StepPlan, group_pairs
+from core.engine.model import Loaded
 from core.engine.objective import TieParameter, bradley_terry_loss, preference_loss
 from core.engine.prepare import EncodedPair, Prepared
+from core.engine.resume import Best, Training
 from core.errors import RunFailed
 from core.records import Step
 
 EVALUATIONS = 8
 CLIP_NORM = 1.0
-_GROUPED_BATCHES = 50
+KEEP_SECONDS = 60.0  # what a killed run loses at most
 # A tie parameter is one number of the size of a logit: at a backbone's rate it would end where it began.
 _TIE_LEARNING_RATE = 1e-2
 
 
-def train(loaded: Loaded, config: TrainConfig, prepared: Prepared) -> Iterator[Step]:
+def train(
+    loaded: Loaded,
+    config: TrainConfig,
+    prepared: Prepared,
+    *,
+    sharing: Sharing | None = None,
+    state: Path | None = None,
+) -> Iterator[Step]:
     """Yield optimizer steps. However it ends (its last step, or no more pulling), the best weights are in the model.
 
     The best are those with the lowest NLL on valid; without valid pairs, the last. Where ties are learned, the model
     has its `tie_parameter` after it.
+
+    Args:
+        sharing: what `attention.self_check` said of this model; None: it is asked here.
+        state: a file that keeps the exact state of training after every evaluation and every minute. If it is there,
+            training goes on from it.
     """
-    model = loaded.model
-    model.tie_parameter = _tie_parameter(config, prepared.train, loaded.device)
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = _optimizer(loaded, config)
+    loaded.model.tie_parameter = _tie_parameter(config, prepared.train, loaded.device)
+    if sharing is None:
+        sharing = check_sharing(loaded, prepared)
+    train_pairs, valid_pairs = (
+        Planner(loaded, some, sharing=sharing, batch_pairs=config.batch_pairs, row_tokens=config.row_tokens)
+        for some in (prepared.train, prepared.valid)
+    )
+    training = _begin(loaded, config)
     pairs_a_step = config.batch_pairs * config.accumulation
     steps_an_epoch = math.ceil(len(prepared.train) / pairs_a_step)
     num_steps = steps_an_epoch * config.epochs
     evaluate_every = max(1, num_steps // EVALUATIONS)
-    keeper = _Best(trainable)
-    scaler = torch.amp.GradScaler(loaded.device.type, enabled=_dtype(loaded, config) is torch.float16)
-    order: list[int] = []
+    plan = _plan_of(config, prepared, train_pairs)
+    done, best = resume.load(state, training, plan=plan) if state is not None and state.exists() else (0, None)
+    planned: list[StepPlan] = []
+    kept_at = time.monotonic()
     try:
-        yield _first_step(loaded, config, prepared, keeper, num_steps)
-        for step in range(1, num_steps + 1):
+        if not done:
+            first, best = _first_step(loaded, config, train_pairs, valid_pairs, num_steps)
+            yield first
+        for step in range(done + 1, num_steps + 1):
             epoch, within = divmod(step - 1, steps_an_epoch)
-            if within == 0:
-                order = _length_grouped(prepared.train, config.batch_pairs, seed=config.seed * 1000 + epoch)
-            chosen = order[within * pairs_a_step : (within + 1) * pairs_a_step]
-            began = time.monotonic()
+            if not planned or within == 0:
+                planned = train_pairs.epoch(pairs_a_step=pairs_a_step, seed=config.seed * 1000 + epoch)
             share = _schedule(step, num_steps, config.warmup)
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * share
-            loss, right, norm = _step(loaded, config, [prepared.train[i] for i in chosen], optimizer, scaler, trainable)
-            rate_of_pairs = len(chosen) / max(time.monotonic() - began, 1e-9)
-            evaluated = step % evaluate_every == 0 or step == num_steps
-            measured = evaluate(loaded, config, prepared.valid) if evaluated and prepared.valid else None
-            is_best = keeper.offer(measured.nll) if measured is not None else False
+            _set_learning_rates(training.optimizer, share)
+            taken = _step_that_fits(loaded, config, train_pairs, planned[within], training)
+            evaluated = (step % evaluate_every == 0 or step == num_steps) and len(prepared.valid) > 0
+            measured = evaluate(loaded, config, valid_pairs) if evaluated else None
+            improved = _improved(measured, best, training)
+            best = improved or best
+            if state is not None and (evaluated or time.monotonic() - kept_at > KEEP_SECONDS):
+                resume.save(state, training, step=step, best=best, plan=plan)
+                kept_at = time.monotonic()
             yield Step(
                 step=step,
                 num_steps=num_steps,
                 epoch=step / steps_an_epoch,
-                loss=loss,
-                accuracy=right,
+                loss=taken.loss,
+                accuracy=taken.accuracy,
                 learning_rate=config.peak_learning_rate * share,
-                gradient_norm=norm,
-                pairs_per_second=rate_of_pairs,
+                gradient_norm=taken.gradient_norm,
+                pairs_per_second=planned[within].num_pairs / taken.seconds,
+                tokens_per_second=taken.cost.computed / taken.seconds,
+                shared=1 - (taken.cost.computed - taken.cost.padding) / taken.cost.plain,
+                padding=taken.cost.padding / taken.cost.computed,
                 valid_nll=None if measured is None else measured.nll,
                 valid_accuracy=None if measured is None else measured.accuracy,
-                is_best=is_best,
+                is_best=improved is not None,
             )
     finally:
-        keeper.restore()
-        model.eval()
+        if best is not None:
+            _put(best.weights, training.parameters)
+        loaded.model.eval()
+
+
+def check_sharing(loaded: Loaded, prepared: Prepared) -> Sharing:
+    """Whether this model computes a prompt once for all its responses, proven on the run's own data."""
+    return self_check(loaded, [group.texts for group in group_pairs(prepared.train)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,32 +117,31 @@ class Measured:
 
 
 @torch.no_grad()
-def evaluate(loaded: Loaded, config: TrainConfig, pairs: Sequence[EncodedPair]) -> Measured:
-    """Per pair, in float32, whatever the batches: never a mean of batch means.
+def evaluate(loaded: Loaded, config: TrainConfig, planner: Planner) -> Measured:
+    """Per pair, in float32, whatever the passes: never a mean of batch means.
 
     The NLL is Bradley-Terry's on p_a whatever the objective is, so that checkpoints and runs compare.
     """
     loaded.model.eval()
-    nll, right, decided = 0.0, 0.0, 0
-    order = sorted(range(len(pairs)), key=lambda i: pairs[i].num_tokens)
-    for start in range(0, len(order), config.batch_pairs * 2):
-        batch = [pairs[i] for i in order[start : start + config.batch_pairs * 2]]
+    nll, right, decided, count = 0.0, 0.0, 0, 0
+    for one in planner.all():
         with _autocast(loaded, config):
-            reward_a, reward_b = _rewards(loaded, batch)
+            reward_a, reward_b = planner.rewards(loaded, one)
         margin = reward_a - reward_b
-        target = torch.tensor([pair.p_a for pair in batch], device=margin.device)
+        target = torch.tensor([pair.p_a for pair in planner.pairs_of(one)], device=margin.device)
         nll += float(bradley_terry_loss(margin, target).sum())
-        credit, count = _credit(margin, target)
-        right, decided = right + credit, decided + count
-    return Measured(nll / len(pairs), right / decided if decided else None)
+        credit, num_decided = _credit(margin, target)
+        right, decided, count = right + credit, decided + num_decided, count + len(one.pairs)
+    return Measured(nll / count, right / decided if decided else None)
 
 
-def _first_step(loaded: Loaded, config: TrainConfig, prepared: Prepared, keeper: "_Best", num_steps: int) -> Step:
+def _first_step(
+    loaded: Loaded, config: TrainConfig, train_pairs: Planner, valid_pairs: Planner, num_steps: int
+) -> tuple[Step, Best | None]:
     """Step 0: where training starts from."""
-    some = evaluate(loaded, config, prepared.train[: config.batch_pairs * 4])
-    valid = evaluate(loaded, config, prepared.valid) if prepared.valid else None
-    is_best = keeper.offer(valid.nll) if valid is not None else False
-    return Step(
+    some = evaluate(loaded, config, train_pairs.first(config.batch_pairs * 4))
+    valid = evaluate(loaded, config, valid_pairs) if len(valid_pairs) else None
+    step = Step(
         step=0,
         num_steps=num_steps,
         epoch=0.0,
@@ -117,44 +149,109 @@ def _first_step(loaded: Loaded, config: TrainConfig, prepared: Prepared, keeper:
         accuracy=some.accuracy,
         valid_nll=None if valid is None else valid.nll,
         valid_accuracy=None if valid is None else valid.accuracy,
-        is_best=is_best,
+        is_best=valid is not None,
     )
+    return step, None if valid is None else Best(nll=valid.nll, weights=_copy(_trainable(loaded)))
 
 
-def _step(
-    loaded: Loaded,
-    config: TrainConfig,
-    chosen: Sequence[EncodedPair],
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    trainable: Sequence[nn.Parameter],
-) -> tuple[float, float | None, float]:
-    """One optimizer step over all its micro-batches: mean loss, accuracy, gradient norm before clipping."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """What one optimizer step did; the gradient's norm is that before clipping."""
+
+    loss: float
+    accuracy: float | None
+    gradient_norm: float
+    seconds: float
+    cost: Cost
+
+
+def _step_that_fits(
+    loaded: Loaded, config: TrainConfig, planner: Planner, planned: StepPlan, training: Training
+) -> _Taken:
+    """The step, in smaller passes where the device runs out of memory: the mean over its pairs stays the same."""
+    while True:
+        try:
+            return _step(loaded, config, planner, planned, training)
+        except torch.OutOfMemoryError:
+            training.optimizer.zero_grad(set_to_none=True)
+            if loaded.device.type == "cuda":
+                torch.cuda.empty_cache()
+            if not planner.halve():
+                raise
+
+
+def _step(loaded: Loaded, config: TrainConfig, planner: Planner, planned: StepPlan, training: Training) -> _Taken:
+    """One optimizer step over all its passes."""
+    began = time.monotonic()
     loaded.model.train()
-    optimizer.zero_grad(set_to_none=True)
-    total_weight = sum(pair.weight for pair in chosen)
-    loss_sum, right, decided = 0.0, 0.0, 0
-    for start in range(0, len(chosen), config.batch_pairs):
-        batch = chosen[start : start + config.batch_pairs]
+    training.optimizer.zero_grad(set_to_none=True)
+    passes = planner.passes(planned)
+    total_weight = sum(pair.weight for one in passes for pair in planner.pairs_of(one))
+    loss_sum, right, decided, cost = 0.0, 0.0, 0, Cost()
+    for one in passes:
         with _autocast(loaded, config):
-            reward_a, reward_b = _rewards(loaded, batch)
-        facts = [(pair.p_a, pair.p_tie, pair.weight) for pair in batch]
+            reward_a, reward_b = planner.rewards(loaded, one)
+        facts = [(pair.p_a, pair.p_tie, pair.weight) for pair in planner.pairs_of(one)]
         target, p_tie, weight = torch.tensor(facts, device=reward_a.device).unbind(1)
         tie = None if loaded.model.tie_parameter is None else loaded.model.tie_parameter()
         losses = preference_loss(reward_a, reward_b, target, p_tie, objective=config, tie_parameter=tie)
-        # The mean is over the step's pairs, however they fall into micro-batches.
+        # The mean is over the step's pairs, however they fall into passes.
         loss = (losses * weight).sum() / total_weight
-        scaler.scale(loss).backward()
+        training.scaler.scale(loss).backward()
         loss_sum += float(loss.detach())
         credit, count = _credit((reward_a - reward_b).detach(), target)
-        right, decided = right + credit, decided + count
-    scaler.unscale_(optimizer)
-    norm = float(nn.utils.clip_grad_norm_(trainable, CLIP_NORM))
-    scaler.step(optimizer)
-    scaler.update()
+        right, decided, cost = right + credit, decided + count, cost + planner.cost(one)
+    training.scaler.unscale_(training.optimizer)
+    norm = float(nn.utils.clip_grad_norm_(training.parameters.values(), CLIP_NORM))
+    training.scaler.step(training.optimizer)
+    training.scaler.update()
     if not math.isfinite(loss_sum):
         raise RunFailed(f"the loss became {loss_sum}; use a smaller learning_rate than {config.peak_learning_rate:g}")
-    return loss_sum, right / decided if decided else None, norm
+    return _Taken(
+        loss=loss_sum,
+        accuracy=right / decided if decided else None,
+        gradient_norm=norm,
+        seconds=max(time.monotonic() - began, 1e-9),
+        cost=cost,
+    )
+
+
+def _improved(measured: Measured | None, best: Best | None, training: Training) -> Best | None:
+    if measured is None or (best is not None and not measured.nll < best.nll):
+        return None
+    return Best(nll=measured.nll, weights=_copy(training.parameters))
+
+
+def _set_learning_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * share
+
+
+def _begin(loaded: Loaded, config: TrainConfig) -> Training:
+    scaler = torch.amp.GradScaler(loaded.device.type, enabled=_dtype(loaded, config) is torch.float16)
+    return Training(parameters=_trainable(loaded), optimizer=_optimizer(loaded, config), scaler=scaler)
+
+
+def _trainable(loaded: Loaded) -> dict[str, nn.Parameter]:
+    return {name: parameter for name, parameter in loaded.model.named_parameters() if parameter.requires_grad}
+
+
+def _plan_of(config: TrainConfig, prepared: Prepared, planner: Planner) -> str:
+    """What the order of pairs and the arithmetic follow from, as a hash."""
+    digest = hashlib.sha256(repr((config, planner.is_shared)).encode())
+    for pair in prepared.train:
+        digest.update(repr((pair.pair_id, pair.p_a, pair.p_tie, pair.weight)).encode())
+    return digest.hexdigest()
+
+
+def _copy(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    return {name: parameter.detach().to("cpu", copy=True) for name, parameter in parameters.items()}
+
+
+@torch.no_grad()
+def _put(weights: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter]) -> None:
+    for name, parameter in parameters.items():
+        parameter.copy_(weights[name])
 
 
 def _optimizer(loaded: Loaded, config: TrainConfig) -> torch.optim.Optimizer:
@@ -174,12 +271,6 @@ def _tie_parameter(config: TrainConfig, pairs: Sequence[EncodedPair], device: to
     return TieParameter.from_tie_rate(config.ties, rate).to(device)
 
 
-def _rewards(loaded: Loaded, batch: Sequence[EncodedPair]) -> Tensor:
-    """Of both sides, shape (2, B)."""
-    rewards: Tensor = loaded.model(*batch_of(loaded, [pair.a for pair in batch] + [pair.b for pair in batch]))
-    return rewards.view(2, len(batch))
-
-
 def _credit(margin: Tensor, target: Tensor) -> tuple[float, int]:
     decided = target != 0.5
     agrees = torch.sign(margin[decided]) * torch.sign(target[decided] - 0.5)
@@ -194,23 +285,6 @@ def _schedule(step: int, num_steps: int, warmup: float) -> float:
     return (num_steps - step + 1) / (num_steps - warm + 1)
 
 
-def _length_grouped(pairs: Sequence[EncodedPair], batch_pairs: int, *, seed: int) -> list[int]:
-    """A seeded order in which neighbours are of like length, so that little is padding."""
-    shuffled = random.Random(seed)
-    order = list(range(len(pairs)))
-    shuffled.shuffle(order)
-    size = batch_pairs * _GROUPED_BATCHES
-    batches: list[list[int]] = []
-    for start in range(0, len(order), size):
-        part = sorted(order[start : start + size], key=lambda i: pairs[i].num_tokens)
-        batches += [part[i : i + batch_pairs] for i in range(0, len(part), batch_pairs)]
-    # A short batch stays last, so that every other step has its full number of pairs.
-    short = [batch for batch in batches if len(batch) < batch_pairs]
-    full = [batch for batch in batches if len(batch) == batch_pairs]
-    shuffled.shuffle(full)
-    return [i for batch in full + short for i in batch]
-
-
 def _dtype(loaded: Loaded, config: TrainConfig) -> torch.dtype | None:
     wanted = config.precision
     if wanted is Precision.AUTO:
@@ -222,25 +296,3 @@ def _dtype(loaded: Loaded, config: TrainConfig) -> torch.dtype | None:
 def _autocast(loaded: Loaded, config: TrainConfig) -> AbstractContextManager[object]:
     dtype = _dtype(loaded, config)
     return nullcontext() if dtype is None else torch.autocast(loaded.device.type, dtype=dtype)
-
-
-class _Best:
-    """Keeps the trainable weights of the lowest NLL on valid, on the CPU."""
-
-    def __init__(self, trainable: Sequence[nn.Parameter]) -> None:
-        self._trainable = trainable
-        self._nll = math.inf
-        self._kept: list[Tensor] | None = None
-
-    def offer(self, nll: float) -> bool:
-        if not nll < self._nll:
-            return False
-        self._nll = nll
-        self._kept = [parameter.detach().to("cpu", copy=True) for parameter in self._trainable]
-        return True
-
-    @torch.no_grad()
-    def restore(self) -> None:
-        if self._kept is not None:
-            for parameter, kept in zip(self._trainable, self._kept, strict=True):
-                parameter.copy_(kept)

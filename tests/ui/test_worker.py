@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
+from core.errors import RunFailed
 from core.formats import ReadOptions
 from core.records import RunKind, RunState
 from db import connect, rewards, runs
@@ -93,6 +94,35 @@ def test_a_killed_worker_is_reported_and_the_next_in_the_queue_starts(store):
     assert "log" in died.error
     assert withdrawn.state is RunState.STOPPED
     assert wait_until(store, second).state is RunState.FINISHED
+
+
+def test_a_killed_run_is_resumed_to_the_checkpoint_of_an_uninterrupted_one(store):
+    settings = {"method": "lora", "epochs": 3, "batch_pairs": 4, "device": "cpu"}
+    whole = wait_until(store, train(store, **settings))
+    run_id = train(store, **settings)
+    kept = store.run_folder(run_id) / "training.safetensors"
+    deadline = time.monotonic() + 120
+    while not kept.exists() and time.monotonic() < deadline:
+        running = actions.wait_for(store, run_id)
+        time.sleep(0.02)
+
+    os.kill(running.pid, signal.SIGKILL)
+    time.sleep(0.2)
+    assert actions.wait_for(store, run_id).state is RunState.FAILED
+    actions.resume_run(store, run_id)
+    resumed = wait_until(store, run_id)
+
+    assert resumed.state is RunState.FINISHED, resumed.error
+    assert canaries(resumed) == canaries(whole)
+    assert resumed.snapshot_id == whole.snapshot_id
+    assert not kept.exists()
+    with pytest.raises(RunFailed, match="only a training or crossfit run that failed or was stopped"):
+        actions.resume_run(store, run_id)
+
+
+def canaries(run: runs.Run) -> list[float]:
+    lines = (Path(run.checkpoint) / "canaries.jsonl").read_text().splitlines()
+    return [json.loads(line)["reward"] for line in lines]
 
 
 def test_a_crossfit_gives_every_pair_a_margin_of_models_that_did_not_train_on_it(store):

@@ -25,7 +25,12 @@ def start(load, backbone, pairs, **settings):
 
 def run(load, backbone, pairs, **settings):
     loaded, config, prepared = start(load, backbone, pairs, **settings)
-    return loaded, [replace(step, pairs_per_second=None) for step in train(loaded, config, prepared)]
+    timeless = {"pairs_per_second": None, "tokens_per_second": None}
+    return loaded, [replace(step, **timeless) for step in train(loaded, config, prepared)]
+
+
+def measured(loaded, config, pairs):
+    return evaluate(loaded, config, tiny.planner(loaded, config, pairs))
 
 
 def weights(loaded):
@@ -53,7 +58,7 @@ def test_lora_learns_with_the_backbone_frozen(load, decoder):
 
     steps = list(train(loaded, config, prepared))
 
-    assert evaluate(loaded, config, prepared.train).nll < steps[0].loss
+    assert measured(loaded, config, prepared.train).nll < steps[0].loss
     after = dict(loaded.model.named_parameters())
     assert all(torch.equal(after[name], value) for name, value in frozen.items())
 
@@ -214,7 +219,7 @@ def test_best_weights_by_valid_nll_are_in_the_model_at_the_end(load, decoder):
     evaluated = [step.valid_nll for step in steps if step.valid_nll is not None]
     assert evaluated[-1] > min(evaluated)
     config = TrainConfig(backbone=decoder, **FAST)
-    kept = evaluate(loaded, config, tiny.prepared(loaded, config, pairs).valid)
+    kept = measured(loaded, config, tiny.prepared(loaded, config, pairs).valid)
     assert kept.nll == pytest.approx(min(evaluated), abs=1e-6)
     assert next(step.valid_nll for step in reversed(steps) if step.is_best) == min(evaluated)
 
@@ -253,8 +258,8 @@ def test_without_valid_pairs_the_last_weights_stay(load, decoder):
 def test_evaluation_is_a_mean_over_pairs_not_over_batches(load, decoder):
     loaded, config, prepared = start(load, decoder, tiny.snapshot(9))
 
-    alone = [evaluate(loaded, config, [one]) for one in prepared.train]
-    together = evaluate(loaded, config, prepared.train)
+    alone = [measured(loaded, config, [one]) for one in prepared.train]
+    together = measured(loaded, config, prepared.train)
 
     assert together.nll == pytest.approx(sum(one.nll for one in alone) / 9, abs=1e-6)
     assert together.accuracy == pytest.approx(sum(one.accuracy for one in alone) / 9)
@@ -353,7 +358,7 @@ class TestPrepare:
         loaded, config, prepared = start(load, decoder, tiny.snapshot(1))
 
         (scored,) = score.score(loaded, [(0, tiny.pair(0))])
-        nll = evaluate(loaded, config, prepared.train).nll
+        nll = measured(loaded, config, prepared.train).nll
 
         sign = 1 if prepared.train[0].p_a == 1 else -1
         margin = torch.tensor(sign * scored.margin)

@@ -1,6 +1,7 @@
 """Tiny random backbones and pairs: built from configs, saved as any pretrained model is."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -8,8 +9,10 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from core.config import TrainConfig
+from core.engine.attention import self_check
+from core.engine.batches import Planner, group_pairs
 from core.engine.model import Loaded
-from core.engine.prepare import Prepared, prepare
+from core.engine.prepare import EncodedPair, Prepared, prepare
 from core.engine.tokens import TokenPair, encode_pairs
 from core.records import Message, Origin, Pair, Part, Role, SnapshotPair
 
@@ -70,6 +73,11 @@ def encoded(loaded: Loaded, pairs: list[Pair]) -> list[TokenPair]:
 
 def prepared(loaded: Loaded, config: TrainConfig, pairs: list[SnapshotPair]) -> Prepared:
     return prepare(config, pairs, encoded(loaded, [one.pair for one in pairs]))
+
+
+def planner(loaded: Loaded, config: TrainConfig, pairs: Sequence[EncodedPair]) -> Planner:
+    groups = [group.texts for group in group_pairs(pairs)]
+    return Planner(loaded, pairs, sharing=self_check(loaded, groups), batch_pairs=config.batch_pairs)
 
 
 def save_decoder(folder: Path, *, chat: bool = False, pad: bool = True, **settings: object) -> str:

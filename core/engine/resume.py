@@ -1,0 +1,95 @@
+"""The exact state of training on disk: a run killed at any moment goes on to the weights it would have had.
+
+One safetensors file, written beside and renamed. The order of pairs follows from seeds and the step number, so that
+number is the sampler's whole position.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from core.errors import RunFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """Trainable weights of the lowest NLL on valid, on the CPU."""
+
+    nll: float
+    weights: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What training changes as it goes."""
+
+    parameters: Mapping[str, nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+
+
+def save(file: Path, training: Training, *, step: int, best: Best | None, plan: str) -> None:
+    """Keep the state after a step.
+
+    Args:
+        plan: names what the order of pairs follows from; another one cannot be resumed.
+    """
+    tensors = {f"weight.{name}": parameter.detach() for name, parameter in training.parameters.items()}
+    for place, values in training.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{place}.{key}": value for key, value in values.items()}
+    if best is not None:
+        tensors |= {f"best.{name}": weight for name, weight in best.weights.items()}
+    tensors["rng"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["rng.cuda"] = torch.cuda.get_rng_state()
+    facts = {
+        "step": step,
+        "best_nll": None if best is None else best.nll,
+        "scaler": training.scaler.state_dict(),
+        "threads": torch.get_num_threads(),
+        "plan": plan,
+    }
+    beside = file.with_name(file.name + ".partial")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    copies = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(copies, beside, metadata={"facts": json.dumps(facts)})
+    beside.replace(file)
+
+
+def load(file: Path, training: Training, *, plan: str) -> tuple[int, Best | None]:
+    """Put a kept state back; the step it was kept after, and the best weights so far.
+
+    Sets torch's threads to those of the killed run: other numbers of threads add in another order, to other bits.
+    Raises RunFailed if the state is of another plan.
+    """
+    with safe_open(file, framework="pt") as content:
+        facts = json.loads(content.metadata()["facts"])
+        if facts["plan"] != plan:
+            raise RunFailed(f"{file} was kept under other settings or pairs and cannot be gone on from")
+        tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - a handle, not a dict
+    torch.set_num_threads(facts["threads"])
+    with torch.no_grad():
+        for name, parameter in training.parameters.items():
+            parameter.copy_(tensors[f"weight.{name}"])
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, place, key = name.split(".", 2)
+            state.setdefault(int(place), {})[key] = tensor
+    training.optimizer.load_state_dict(
+        {"state": state, "param_groups": training.optimizer.state_dict()["param_groups"]}
+    )
+    training.scaler.load_state_dict(facts["scaler"])
+    torch.set_rng_state(tensors["rng"])
+    if "rng.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["rng.cuda"])
+    if facts["best_nll"] is None:
+        return facts["step"], None
+    kept = {name: tensors[f"best.{name}"] for name in training.parameters}
+    return facts["step"], Best(nll=facts["best_nll"], weights=kept)
