@@ -149,6 +149,28 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def import_words(counts: ImportCounts, *, done: bool) -> str:
+    """What an import did, or would do, in sentences; what there is none of is not said."""
+    added = f"{counted(counts.added, 'pair')} {'added' if done else 'would be added'} to {counts.dataset}."
+    again = counts.read - counts.added - counts.duplicates if not counts.skipped else 0
+    said = [
+        (again, f"{again:,} already there {'got' if done else 'would get'} another label."),
+        (counts.duplicates, f"{counts.duplicates:,} already there, with the same label, change nothing."),
+        (counts.identical, f"{counts.identical:,} with identical responses left out."),
+        (counts.conflicts, f"On {counted(counts.conflicts, 'pair')} a labeler contradicts itself."),
+        (counts.skipped, f"{counted(counts.skipped, 'row')} {'left out as unreadable' if done else 'cannot be used'}."),
+    ]
+    return " ".join([added, *(words for number, words in said if number)])
+
+
+def refused_rows(counts: ImportCounts) -> list[dict[str, object]]:
+    """The first row of each reason, and how many there are of it."""
+    return [
+        {"line": bad.first.line, "why it cannot be used": bad.first.reason, "rows of this kind": bad.count}
+        for bad in counts.bad
+    ]
+
+
 def ago(when: float) -> str:
     return f"{duration(time.time() - when)} ago"
 

@@ -2,18 +2,24 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from core.config import Method
 from core.errors import TiebreakError
-from core.records import Decision, Message, Order, Pair, Preference, RunState
+from core.formats import ReadOptions
+from core.records import Decision, Message, Order, Pair, Part, Preference, RunState
 from db import connect, runs
+from db.imports import ImportCounts
 from db.pairs import StoredPair
-from ui import actions, machine, plots, show, state
+from ui import actions, columns, machine, plots, show, state
 from ui.processes import is_over, tend
 from ui.show import duration, percent
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 REFRESH_SECONDS = 2.0
 _STATE_COLOUR = {
@@ -166,10 +172,8 @@ def side_by_side(pair: Pair, *, order: Order = Order.AB, titles: tuple[str, str]
     """A pair as untrusted text: no Markdown, no HTML, nothing that loads."""
     prompt(pair.prompt)
     responses = (pair.response_a, pair.response_b)
-    columns = st.columns(2, border=True)
-    for column, title, response in zip(
-        columns, titles, responses if order is Order.AB else responses[::-1], strict=True
-    ):
+    sides = st.columns(2, border=True)
+    for column, title, response in zip(sides, titles, responses if order is Order.AB else responses[::-1], strict=True):
         with column:
             st.caption(title)
             st.text(response)
@@ -190,6 +194,76 @@ def accuracy_words(metrics: Mapping[str, Any]) -> tuple[str, str]:
     longer = (metrics.get("longer") or {}).get("value")
     interval = "" if found.get("low") is None else f"{percent(found['low'])} to {percent(found['high'])}, "
     return percent(found["value"]), f"{interval}always the longer: {percent(longer)}"
+
+
+def kept_upload(uploaded: "UploadedFile | None") -> Path | None:
+    """Where an uploaded file lies until it is imported; the one that it replaces is removed."""
+    store = state.store()
+    _clear_uploads(store.url)
+    path = None if uploaded is None else actions.keep_upload(store, uploaded.name, uploaded.getvalue())
+    before = st.session_state.get("import_kept")
+    if before is not None and before != str(path):
+        actions.forget_upload(store, Path(before))
+    st.session_state["import_kept"] = None if path is None else str(path)
+    return path
+
+
+@st.cache_resource(show_spinner=False)
+def _clear_uploads(url: str) -> None:
+    """Once a process and store, so at the start of the app."""
+    del url  # only names the cached entry
+    actions.forget_abandoned_uploads(state.store())
+
+
+def would_import(path: Path, *, dataset: str, options: ReadOptions, split: Part | None) -> ImportCounts:
+    """What an import would do to the store as it is; counted again only when something of it has changed."""
+    written = path.stat()
+    versions = tuple((one.name, one.data_version) for one in state.all_datasets())
+    return _would_import(
+        state.store().url, (str(path), written.st_size, written.st_mtime), dataset, options, split, versions
+    )
+
+
+@st.cache_data(max_entries=8, show_spinner="Counting what the file would add")
+def _would_import(
+    url: str,
+    file: tuple[str, int, float],
+    dataset: str,
+    options: ReadOptions,
+    split: Part | None,
+    versions: tuple[tuple[str, int], ...],
+) -> ImportCounts:
+    del url, versions  # only name the cached entry
+    counting = actions.import_file(
+        state.store(), Path(file[0]), dataset=dataset, options=options, split=split, skip_bad=True, dry_run=True
+    )
+    return list(counting)[-1]
+
+
+def import_error(error: TiebreakError, path: Path) -> str:
+    """Why a file is refused, in this page's words: the file by its name, the box instead of the option."""
+    words = str(error).replace(str(path), path.name)
+    return plain(words.replace("leave bad rows out with --skip-bad", "tick the box that leaves bad rows out"))
+
+
+def column_pickers(
+    found: Sequence[str], shape: columns.Shape, guessed: Mapping[str, str], *, file: str
+) -> dict[str, str]:
+    """One box for each column that a shape needs or may have; our name -> the file's column, as far as chosen."""
+    chosen = {}
+    with st.container(horizontal=True):
+        for name in (*shape.needed, *shape.optional):
+            column = st.selectbox(
+                columns.TITLES[name] + ("" if name in shape.needed else " (optional)"),
+                list(found),
+                index=list(found).index(guessed[name]) if name in guessed else None,
+                placeholder="no column",
+                key=f"import_column_{name}_{file}",
+                width=210,
+            )
+            if column is not None:
+                chosen[name] = column
+    return chosen
 
 
 def twin(command: str) -> None:
