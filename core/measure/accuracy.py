@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import binomtest
 
 Array = npt.NDArray[np.float64]
 _LEVELS = (2.5, 97.5)
@@ -16,7 +17,8 @@ class Accuracy:
     Attributes:
         value: equal rewards count one half.
         strict: equal rewards count as wrong.
-        low, high: 95 % interval by a bootstrap over prompts; pairs of one prompt are not independent.
+        low, high: 95 % interval by a bootstrap over prompts; pairs of one prompt are not independent. Where all pairs
+            are right, or all wrong, Wilson's over the number of prompts: resampling could only say "100 %" again.
     """
 
     value: float
@@ -44,14 +46,18 @@ def accuracy(
     if not len(credit):
         return Accuracy(value=np.nan, strict=np.nan, low=np.nan, high=np.nan, num_decided=0, num_prompts=0)
     _, cluster = np.unique(np.asarray(prompt, dtype=str)[decided], return_inverse=True)
+    num_prompts = int(cluster.max()) + 1
     low, high = clustered_interval(credit, cluster, seed=seed, resamples=resamples)
+    if num_prompts > 1 and credit.min() == credit.max() != 0.5:
+        wilson = binomtest(num_prompts if credit[0] else 0, num_prompts).proportion_ci(method="wilson")
+        low, high = float(wilson.low), float(wilson.high)
     return Accuracy(
         value=float(credit.mean()),
         strict=float((agrees > 0).mean()),
         low=low,
         high=high,
         num_decided=len(credit),
-        num_prompts=int(cluster.max()) + 1,
+        num_prompts=num_prompts,
     )
 
 
