@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -203,6 +204,36 @@ def measured(metrics: Mapping[str, object]) -> None:
         say(f"  against {name}: {percent(value.get('value'))} ({value.get('num_decided')} pairs)")
     numbers = ((key, metrics.get(key)) for key in ("nll", "brier", "ece", "temperature"))
     say("  " + ", ".join(f"{key} {value:.3f}" for key, value in numbers if isinstance(value, int | float)))
+
+
+def calibration_words(metrics: Mapping[str, Any]) -> str:
+    """What a run's calibration on some pairs says, in one sentence; empty where nothing was measured."""
+    gap, error, band = metrics.get("gap"), metrics.get("ece"), metrics.get("ece_null") or {}
+    decided = (metrics.get("accuracy") or {}).get("num_decided", 0)
+    if gap is None or error is None or band.get("high") is None:
+        return ""
+    if error <= band["high"]:
+        return f"As far as {counted(decided, 'pair')} can tell, it is right as often as it is sure."
+    if abs(gap) < error / 2:
+        return "It is too sure of some pairs and too modest about others: see where the curve leaves the line."
+    right = metrics["accuracy"]["value"]
+    verdict = "too sure" if gap > 0 else "too modest"
+    return f"It is {verdict}: on average it is {percent(right + gap)} sure and right on {percent(right)}."
+
+
+def temperature_words(interval: Mapping[str, Any]) -> str:
+    """What the interval of a temperature says about a model."""
+    low, high = interval.get("low"), interval.get("high")
+    if low is None or high is None:
+        return "how certain it is, is not known"
+    verdict = "it is too sure" if low > 1 else "it is too modest" if high < 1 else "about right"
+    return f"{verdict}: {low:.2f} to {high:.2f}"
+
+
+def left_out_words(metrics: Mapping[str, Any]) -> str:
+    """How many subsets are too small to be drawn; empty where none is, or nobody counted."""
+    small = metrics.get("num_small_subsets") or 0
+    return f"{counted(small, 'more subset')} with fewer than 5 decided pairs left out." if small else ""
 
 
 def counts_object(counts: ImportCounts) -> dict[str, object]:

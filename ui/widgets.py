@@ -19,6 +19,7 @@ from ui.processes import is_over, tend
 from ui.show import duration, percent
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 REFRESH_SECONDS = 2.0
@@ -179,10 +180,18 @@ def side_by_side(pair: Pair, *, order: Order = Order.AB, titles: tuple[str, str]
             st.text(response)
 
 
+def cards() -> "list[DeltaGenerator]":
+    """Four places for measures: in one row where there is room, else two by two."""
+    row = st.container(horizontal=True)
+    halves = [row.container(horizontal=True) for _ in range(2)]
+    return [half.container(height="stretch") for half in halves for _ in range(2)]
+
+
 def measure(label: str, value: str, under: str, *, help_: str | None = None) -> None:
     """A number, large, with its interval or baseline right under it."""
-    with st.container(border=True, height="stretch"):
-        st.metric(label, value, help=help_)
+    with st.container(border=True, height="stretch", gap="xxsmall"):
+        st.caption(label, help=help_)  # the metric's own label is cut off in a narrow column
+        st.metric(label, value, label_visibility="collapsed")
         st.caption(plain(under))
 
 
@@ -327,9 +336,9 @@ def verdict_buttons(stored: StoredPair, *, order: Order, labeler: str, side: obj
         ("Drop the pair", "drop", "X", Decision.DROP),
         ("Skip", "skip", "S", None),
     ]
-    columns = st.columns(6)
-    for column, (words, key, shortcut, decision) in zip(columns, choices, strict=False):
-        column.button(
+    row = st.container(horizontal=True)
+    for words, key, shortcut, decision in choices:
+        row.button(
             words,
             key=f"verdict_{key}",
             shortcut=shortcut,
@@ -338,7 +347,7 @@ def verdict_buttons(stored: StoredPair, *, order: Order, labeler: str, side: obj
             on_click=_decide,
             args=(stored, decision, order, labeler, label_side),
         )
-    columns[5].button("Undo", key="verdict_undo", shortcut="U", width="stretch", on_click=_undo)
+    row.button("Undo", key="verdict_undo", shortcut="U", width="stretch", on_click=_undo)
 
 
 def _decide(
