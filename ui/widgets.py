@@ -184,7 +184,7 @@ def cards() -> "list[DeltaGenerator]":
     """Four places for measures: in one row where there is room, else two by two."""
     row = st.container(horizontal=True)
     halves = [row.container(horizontal=True) for _ in range(2)]
-    return [half.container(height="stretch") for half in halves for _ in range(2)]
+    return [half for half in halves for _ in range(2)]
 
 
 def measure(label: str, value: str, under: str, *, help_: str | None = None) -> None:
@@ -273,6 +273,19 @@ def column_pickers(
             if column is not None:
                 chosen[name] = column
     return chosen
+
+
+def bring_back_removed() -> None:
+    """While this session's last removed dataset is gone: its name and the way back."""
+    name = st.session_state.get("removed_dataset")
+    if name is None or any(one.name == name for one in state.all_datasets()):
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.write(f"{plain(name)} is removed.")
+        if st.button("Bring it back", key="restore_dataset"):
+            actions.restore_dataset(state.store(), name)
+            state.choose_dataset(name)
+            st.rerun()
 
 
 def twin(command: str) -> None:

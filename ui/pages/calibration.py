@@ -53,7 +53,9 @@ if not points:
     st.stop()
 fitted_on = measured.get((Part.VALID, str(by_id[chosen].labeler)), {})
 
-st.write(f"**{widgets.plain(show.calibration_words(metrics))}**")
+conclusion = show.calibration_words(metrics)
+if conclusion:
+    st.write(f"**{widgets.plain(conclusion)}**")
 band, temperature = metrics.get("ece_null") or {}, metrics.get("temperature")
 cards = widgets.cards()
 with cards[0]:
@@ -70,8 +72,12 @@ with cards[1]:
 with cards[2]:
     widgets.measure(
         "With temperature",
-        show.percent(metrics.get("calibrated_ece")),
-        "fitted on these very pairs" if part is Part.VALID else "fitted on valid, not on these pairs",
+        "-" if temperature is None else show.percent(metrics.get("calibrated_ece")),
+        "too few valid pairs to fit"
+        if temperature is None
+        else "fitted on these very pairs"
+        if part is Part.VALID
+        else "fitted on valid, not on these pairs",
         help_="The calibration error after all margins are divided by the temperature.",
     )
 with cards[3]:
@@ -104,6 +110,7 @@ if part is Part.VALID:
 if metrics.get("subsets"):
     st.subheader("By subset")
     st.plotly_chart(plots.subset_accuracy(metrics["subsets"]), key="calibration_subsets", config=CHART)
-    st.caption(show.left_out_words(metrics))
+    if metrics.get("num_small_subsets"):
+        st.caption(show.left_out_words(metrics))
 if st.button("Look at the labels it doubts", key="calibration_next", type="primary"):
     st.switch_page("ui/pages/disagreements.py")
