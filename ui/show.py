@@ -226,7 +226,7 @@ def temperature_words(interval: Mapping[str, Any]) -> str:
     low, high = interval.get("low"), interval.get("high")
     if low is None or high is None:
         return "how certain it is, is not known"
-    verdict = "it is too sure" if low > 1 else "it is too modest" if high < 1 else "about right"
+    verdict = "it is too sure" if low > 1 else "it is too modest" if high < 1 else "1 would do as well"
     return f"{verdict}: {low:.2f} to {high:.2f}"
 
 

@@ -183,7 +183,7 @@ def side_by_side(pair: Pair, *, order: Order = Order.AB, titles: tuple[str, str]
 def cards() -> "list[DeltaGenerator]":
     """Four places for measures: in one row where there is room, else two by two."""
     row = st.container(horizontal=True)
-    halves = [row.container(horizontal=True) for _ in range(2)]
+    halves = [row.container(horizontal=True, height="stretch") for _ in range(2)]
     return [half for half in halves for _ in range(2)]
 
 

@@ -74,7 +74,7 @@ if ready.exists() and ready.stem == here.name:
 
 st.subheader("Remove a dataset")
 st.write(
-    f"{widgets.plain(here.name)} is hidden from every page. Its runs, checkpoints and verdicts stay, and it can be "
+    f"Hides {widgets.plain(here.name)} from every page. Its runs, checkpoints and verdicts stay, and it can be "
     "brought back: here until this tab is closed, later by importing its file again."
 )
 with st.container(horizontal=True):

@@ -8,7 +8,7 @@ from core.errors import TiebreakError
 from core.records import Kind, Part
 from ui import actions, columns, show, state, widgets
 
-DETECTED, BY_PROMPT, AS_NAMED = "detected", "80 % train, 10 % valid, 10 % test by prompt", "as their names say"
+DETECTED, BY_PROMPT, AS_NAMED = "detected", "by prompt", "as their names say"
 # Counting reads the whole file: a second or two for this much, and for more only when asked.
 COUNTED_UNASKED = 16 * 1024**2
 
@@ -96,6 +96,7 @@ with st.expander("Layout, columns and part", expanded=as_named.problem is not No
         "Part",
         [BY_PROMPT, *(part.value for part in Part)],
         key="import_split",
+        help="By prompt: 80 % train, 10 % valid, 10 % test, the same in every dataset.",
         format_func=lambda part: part if part == BY_PROMPT else f"all {part}",
     )
 missing = [] if shape is None else [columns.TITLES[one].lower() for one in shape.needed if one not in mapping]

@@ -31,8 +31,8 @@ def test_errors_that_cancel_are_not_called_right():
     assert "too sure of some pairs and too modest about others" in show.calibration_words(metrics(ece=0.2, gap=0.01))
 
 
-def test_a_temperature_whose_interval_holds_one_is_about_right():
-    assert show.temperature_words({"low": 0.84, "high": 1.25}) == "about right: 0.84 to 1.25"
+def test_a_temperature_whose_interval_holds_one_says_nothing_against_the_model():
+    assert show.temperature_words({"low": 0.84, "high": 1.25}) == "1 would do as well: 0.84 to 1.25"
     assert show.temperature_words({"low": 1.1, "high": 1.6}) == "it is too sure: 1.10 to 1.60"
     assert show.temperature_words({"low": 0.5, "high": 0.9}) == "it is too modest: 0.50 to 0.90"
     assert show.temperature_words({}) == "how certain it is, is not known"
