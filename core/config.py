@@ -30,8 +30,13 @@ class Targets(StrEnum):
 
 
 class Ties(StrEnum):
-    DROP = "drop"
-    HALF = "half"
+    """What a tie teaches; the last two learn how near two rewards must be to tie."""
+
+    DROP = "drop"  # nothing
+    HALF = "half"  # half a win for each side
+    PENALISE = "penalise"  # equal rewards, by a penalty on their difference
+    DAVIDSON = "davidson"
+    RAO_KUPPER = "rao-kupper"
 
 
 class Precision(StrEnum):
@@ -46,8 +51,38 @@ DEFAULT_LEARNING_RATE = {Method.PROBE: 1.0, Method.LORA: 1e-4, Method.FULL: 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
-    """Settings of one training run.
+class Objective:
+    """Settings of the loss; `core.engine.objective` has their formulas and sources. The defaults are Bradley-Terry."""
+
+    ties: Ties = Ties.HALF
+    tie_penalty: float = 0.25  # of ties=penalise, above 0; .25 bends as half does at equal rewards
+    label_smoothing: float = 0.0  # share of labels taken to be flipped, [0, 0.5): moves the targets
+    noise_rate: float = 0.0  # known share of flipped labels, [0, 0.5): corrects the model's probabilities
+    target_margin: float = 0.0  # logits, at least 0: by how much the target's side should lead
+    adaptive_margin: float = 0.0  # logits, at least 0: a further lead for a sure target, times |2 p_a - 1|
+    centring: float = 0.0  # at least 0, times (r_a + r_b)^2: rewards stay near 0; 0.01 in arXiv 2312.09244 and TRL
+
+    def __post_init__(self) -> None:
+        _require(0 < self.tie_penalty <= 100, "tie_penalty", "above 0 and at most 100", self.tie_penalty)
+        for name in ("label_smoothing", "noise_rate"):
+            _require(0 <= getattr(self, name) < 0.5, name, "in [0, 0.5)", getattr(self, name))
+        for name in ("target_margin", "adaptive_margin", "centring"):
+            _require(0 <= getattr(self, name) <= 100, name, "in [0, 100]", getattr(self, name))
+        if self.label_smoothing and self.noise_rate:
+            raise BadConfig("label_smoothing and noise_rate both account for flipped labels; set one of them")
+
+    @property
+    def learns_ties(self) -> bool:
+        return self.ties in {Ties.DAVIDSON, Ties.RAO_KUPPER}
+
+
+# What the probe's solver, a logistic regression, cannot minimise.
+_NOT_FOR_PROBE = ("noise_rate", "target_margin", "adaptive_margin", "centring")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig(Objective):
+    """Settings of one training run, those of its loss among them.
 
     Source of the defaults: full 1e-5 and one epoch as Llama 2 (arXiv 2307.09288, 3.2.2); lora 1e-4 as TRL 1.16.
     """
@@ -63,8 +98,6 @@ class TrainConfig:
     max_tokens: int | None = None  # None: min(1024, the model's positions)
     overflow: Overflow = Overflow.TRIM
     targets: Targets = Targets.SOFT
-    ties: Ties = Ties.HALF
-    label_smoothing: float = 0.0  # share of labels taken to be flipped, [0, 0.5)
     precision: Precision = Precision.AUTO  # auto: bf16 autocast on CUDA where it exists, else fp32
     device: str = "auto"  # auto, cpu, mps, cuda, cuda:N
     seed: int = 0
@@ -73,6 +106,7 @@ class TrainConfig:
     lora_alpha: int = 32
 
     def __post_init__(self) -> None:
+        Objective.__post_init__(self)  # super() alone does not find its class in a dataclass with slots
         for name in ("epochs", "batch_pairs", "accumulation", "lora_rank", "lora_alpha"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         _require(
@@ -84,10 +118,18 @@ class TrainConfig:
         _require(0 <= self.warmup < 1, "warmup", "in [0, 1)", self.warmup)
         _require(0 <= self.weight_decay < 1, "weight_decay", "in [0, 1)", self.weight_decay)
         _require(self.max_tokens is None or self.max_tokens >= 16, "max_tokens", "at least 16", self.max_tokens)
-        _require(0 <= self.label_smoothing < 0.5, "label_smoothing", "in [0, 0.5)", self.label_smoothing)
         _require(self.seed >= 0, "seed", "at least 0", self.seed)
         known_device = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device) is not None
         _require(known_device, "device", "auto, cpu, mps, cuda or cuda:N", self.device)
+        if self.method is Method.PROBE:
+            self._require_a_probe_can()
+
+    def _require_a_probe_can(self) -> None:
+        if self.ties not in {Ties.DROP, Ties.HALF}:
+            raise BadConfig(f"ties={self.ties} needs method lora or full; method probe takes ties=half or ties=drop")
+        for name in _NOT_FOR_PROBE:
+            if getattr(self, name):
+                raise BadConfig(f"{name} needs method lora or full, got {getattr(self, name)} with method probe")
 
     @property
     def peak_learning_rate(self) -> float:
@@ -115,6 +157,8 @@ def config_from_toml(path: Path) -> dict[str, object]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadConfig(f"config file {path} does not exist") from None
+    except OSError as error:
+        raise BadConfig(f"config file {path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadConfig(f"config file {path} is not TOML: {error}") from None
 

@@ -185,7 +185,8 @@ class PairRow:
 
     Attributes:
         line: 1-based line (or row) in the file.
-        id: the id that the file gave, else None (the store names it `dataset:line`).
+        id: the id that the file gave, with the place in a group; else None (the store names it `dataset:line`).
+        place: 1-based, among the pairs of its group; None where a row is one pair.
         swapped: the file's a (or chosen) is the pair's stored b. Votes are already in the stored order.
         meta: unknown keys of the row, as a JSON object.
     """
@@ -198,6 +199,13 @@ class PairRow:
     subset: str | None = None
     meta: str | None = None
     duplicate_votes: int = 0
+    place: int | None = None
+
+    def id_within(self, name: str) -> str:
+        """The row's own id, else its line (and its place in a group) within a dataset or file of this name."""
+        if self.id is not None:
+            return self.id
+        return f"{name}:{self.line}" if self.place is None else f"{name}:{self.line}/{self.place}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,20 +4,34 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, inspect, make_url, select, text
-from sqlalchemy.exc import DatabaseError, DataError, OperationalError
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, insert, inspect, make_url, select, text
+from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from core.errors import StoreError
 from db.schema import metadata
 
-__all__ = ["Connection", "insert_many", "open_store", "read", "resolve_url", "run_folder", "store_path", "write"]
+__all__ = [
+    "Connection",
+    "insert_many",
+    "open_store",
+    "read",
+    "resolve_url",
+    "run_folder",
+    "shown",
+    "store_path",
+    "take_turn",
+    "write",
+]
 
 DEFAULT_STORE = "sqlite:///.tiebreak/store.db"
-BUSY_MILLISECONDS = 5000
-HEAD = "0001"
+BUSY_MILLISECONDS = 5000  # what a person waits for
+HEAD = "0002"
+_IMPORT_LOCK = 7_133_625  # any number that no one else locks in this database
+_RIGHT = "give a path such as .tiebreak/store.db, or postgresql://user@host/name"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -26,18 +40,34 @@ def resolve_url(option: str | None) -> str:
     given = option or os.environ.get("TIEBREAK_STORE") or DEFAULT_STORE
     if "://" not in given:
         given = f"sqlite:///{given}"
-    url = make_url(given)
+    url = _parsed(given)
+    if url.drivername == "postgresql":
+        return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     if url.get_backend_name() != "sqlite":
         return given
     if not url.database or url.database == ":memory:":
-        raise StoreError(f"a store is a file or a server, got {given}; give a path such as .tiebreak/store.db")
+        raise StoreError(f"a store is a file or a server, got {given}; {_RIGHT}")
     return f"sqlite:///{Path(url.database).expanduser().resolve()}"
+
+
+def _parsed(given: str) -> URL:
+    try:
+        url = make_url(given)
+        url.get_dialect()
+    except ArgumentError:  # no URL at all, or of a kind of database that SQLAlchemy does not know
+        raise StoreError(f"a store is a file or a server, got {given!a}; {_RIGHT}") from None
+    return url
 
 
 def store_path(url: str) -> Path | None:
     """The SQLite file; None for a server."""
     parsed = make_url(url)
     return Path(str(parsed.database)) if parsed.get_backend_name() == "sqlite" else None
+
+
+def shown(url: str) -> str:
+    """The store as a person may see it: a path, or a server without its password."""
+    return str(store_path(url) or make_url(url).render_as_string())
 
 
 def run_folder(url: str) -> Path:
@@ -48,14 +78,24 @@ def run_folder(url: str) -> Path:
     return path.parent / f"{path.stem}-files"
 
 
-def open_store(url: str) -> Engine:
-    """Open a store, making and migrating it where needed. StoreError says in one sentence what is wrong."""
+def open_store(url: str, *, busy_milliseconds: int | None = None) -> Engine:
+    """Open a store, making and migrating it where needed. StoreError says in one sentence what is wrong.
+
+    Args:
+        busy_milliseconds: how long a transaction waits for another process to end its own; None: as a person would.
+    """
     path = store_path(url)
     if path is not None:
         _make_folder(path)
-    engine = create_engine(url)
+    try:
+        engine = create_engine(url)
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"the store {shown(url)} needs the package {error.name}, which is not installed; "
+            "get it with: pip install 'tiebreak[postgres]'"
+        ) from None
     if path is not None:
-        event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "connect", partial(_set_pragmas, busy_milliseconds=busy_milliseconds or BUSY_MILLISECONDS))
     try:
         _migrate(engine)
     except StoreError:
@@ -94,6 +134,12 @@ def write(engine: Engine) -> Iterator[Connection]:
             raise StoreError(_said(str(engine.url), error)) from None
 
 
+def take_turn(conn: Connection) -> None:
+    """One import or purge at a time within this transaction: what SQLite's write lock does is asked of PostgreSQL."""
+    if conn.dialect.name == "postgresql":
+        conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_IMPORT_LOCK})")
+
+
 def insert_many(conn: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
     """Insert rows of the same columns, values as the driver takes them: an import is half as long this way."""
     if not rows:
@@ -113,11 +159,11 @@ def _make_folder(path: Path) -> None:
         raise StoreError(f"the store must be a file, {path} is a directory")
 
 
-def _set_pragmas(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+def _set_pragmas(connection: sqlite3.Connection, _: ConnectionPoolEntry, *, busy_milliseconds: int) -> None:
     # The driver's own transactions begin late, as readers; ours begin in `write`.
     connection.isolation_level = None
     for pragma in (
-        f"busy_timeout = {BUSY_MILLISECONDS}",
+        f"busy_timeout = {busy_milliseconds}",
         "journal_mode = WAL",
         "synchronous = NORMAL",
         # 64 MB: an import touches the same index pages again and again, and each checkpoint writes them out.
@@ -164,7 +210,7 @@ def _version(engine: Engine) -> str | None:
 
 
 def _said(url: str, error: OperationalError) -> str:
-    place = store_path(url) or url
+    place = shown(url)
     words = str(error.orig)
     if "locked" in words or "busy" in words:
         return f"the store {place} is locked by another process; close it or try again"

@@ -1,13 +1,15 @@
 """Named sets of memberships."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
-from core.errors import NotFound
+from core.errors import NotFound, StoreError
+from core.records import Part
 from db import labelers as labeler_rows
+from db.connect import take_turn
 from db.labels import count_labels
 from db.schema import (
     aliases,
@@ -80,8 +82,27 @@ def remove(conn: Connection, name: str) -> None:
 
 
 def restore(conn: Connection, name: str) -> None:
-    """Undo `remove`."""
+    """Undo `remove`. NotFound if no removed dataset of that name has anything left to show."""
+    hidden = select(datasets.c.name).where(datasets.c.removed.is_not(None), datasets.c.num_pairs > 0)
+    names = list(conn.execute(hidden.order_by(datasets.c.removed.desc())).scalars())
+    if name not in names:
+        there = f"removed are {', '.join(names[:8])}" if names else "none is removed, or all of it was purged"
+        raise NotFound(f"no removed dataset {name!r} to bring back; {there}")
     conn.execute(update(datasets).where(datasets.c.name == name).values(removed=None))
+
+
+def declare_parts(conn: Connection, name: str, parts: Mapping[str, Part]) -> None:
+    """Parts that a file declared pair by pair (by pair hash), for what its import, the dataset's newest, brought."""
+    dataset_id = get(conn, name).id
+    newest = select(func.max(imports.c.id)).where(imports.c.dataset_id == dataset_id, imports.c.published.is_not(None))
+    for part in Part:
+        digests = [bytes.fromhex(digest) for digest, declared in parts.items() if declared is part]
+        for start in range(0, len(digests), 1000):
+            named = select(pairs.c.id).where(pairs.c.hash.in_(digests[start : start + 1000]))
+            brought = (memberships.c.dataset_id == dataset_id) & (memberships.c.import_id == newest.scalar_subquery())
+            moved = update(memberships).where(brought, memberships.c.pair_id.in_(named))
+            conn.execute(moved.values(split=part.value, part=part.value))
+    touch(conn, dataset_id)
 
 
 def purge_count(conn: Connection, name: str) -> int:
@@ -93,8 +114,13 @@ def purge_count(conn: Connection, name: str) -> int:
 def purge(conn: Connection, name: str) -> int:
     """Erase text that no other visible dataset holds, keep hashes, mark runs that trained on it; how many pairs.
 
-    Hidden datasets lose these pairs too: restored, they hold what is left.
+    Hidden datasets lose these pairs too: restored, they hold what is left. StoreError while an import is going: it may
+    count on a text that the purge would take.
     """
+    take_turn(conn)
+    going = conn.execute(select(imports.c.file).where(imports.c.published.is_(None))).scalar()
+    if going is not None:
+        raise StoreError(f"{going} is being imported; purge when that has ended")
     dataset_id = get(conn, name).id
     ids = list(conn.execute(select(pairs.c.id).where(_held_by_it_alone(dataset_id))).scalars())
     losing = {dataset_id}

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from core.errors import Ambiguous, NotFound
+from core.errors import Ambiguous, BadConfig, NotFound
 from core.records import Kind
-from db.schema import dataset_labelers, labelers
+from db.names import check_text
+from db.schema import dataset_labelers, datasets, imports, labelers, labels, memberships
 
 PEOPLE, AI = "people", "ai"  # all votes of one kind, pooled into one label
+VERDICTS = "verdicts"  # what people decided, where it stands beside labels
 _POOLED = {PEOPLE: Kind.HUMAN, AI: Kind.AI}
 _IMPORTED = {"source": "imported"}
 _MOST_NAMED = 8
@@ -31,9 +33,8 @@ class LabelerSummary:
 
 
 def imported(conn: Connection, name: str, kind: Kind) -> int:
-    """The labeler that stands behind a file's votes; its id."""
-    if name in _POOLED:
-        raise NotFound(f"a labeler cannot be named {name!r}: that word means all labelers of one kind together")
+    """The labeler that stands behind a file's votes; its id. BadConfig if nobody can have that name."""
+    check_name(name)
     config = {**_IMPORTED, "kind": kind.value}
     version = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
     same = (labelers.c.name == name) & (labelers.c.version == version)
@@ -44,28 +45,54 @@ def imported(conn: Connection, name: str, kind: Kind) -> int:
     return int(conn.execute(insert(labelers).values(**row).returning(labelers.c.id)).scalar_one())
 
 
+def check_name(name: str) -> None:
+    """BadConfig if the word is not free to name a labeler."""
+    if name in _POOLED:
+        raise BadConfig(f"a labeler cannot be named {name!r}: that word means all labelers of one kind together")
+    if name == VERDICTS:
+        raise BadConfig(f"a labeler cannot be named {name!r}: that word means what people decided")
+    check_text(name, "a labeler's name")
+
+
 def summaries(conn: Connection, dataset_id: int | None = None) -> list[LabelerSummary]:
-    """Labeler versions, the most frequent first."""
-    counted = select(dataset_labelers.c.labeler_id, func.sum(dataset_labelers.c.num_labels).label("num_labels"))
-    if dataset_id is not None:
-        counted = counted.where(dataset_labelers.c.dataset_id == dataset_id)
-    counts = counted.group_by(dataset_labelers.c.labeler_id).subquery()
-    rows = conn.execute(
-        select(labelers, counts.c.num_labels)
-        .join(counts, counts.c.labeler_id == labelers.c.id)
-        .order_by(counts.c.num_labels.desc(), labelers.c.id)
-    )
+    """Labeler versions, the most frequent first; without a dataset, over all visible ones, each pair once."""
+    counts = _counts_everywhere(conn) if dataset_id is None else _counts_in(conn, dataset_id)
+    rows = conn.execute(select(labelers).where(labelers.c.id.in_(list(counts)))).all()
     return [
         LabelerSummary(
             id=row.id,
             name=row.name,
             version=row.version,
             kind=Kind(row.kind),
-            num_labels=int(row.num_labels),
+            num_labels=counts[row.id],
             config=json.loads(row.config),
         )
-        for row in rows
+        for row in sorted(rows, key=lambda row: (-counts[row.id], row.id))
     ]
+
+
+def _counts_in(conn: Connection, dataset_id: int) -> dict[int, int]:
+    kept = select(dataset_labelers.c.labeler_id, dataset_labelers.c.num_labels)
+    found = conn.execute(kept.where(dataset_labelers.c.dataset_id == dataset_id))
+    return {int(labeler_id): int(num_labels) for labeler_id, num_labels in found}
+
+
+def _counts_everywhere(conn: Connection) -> dict[int, int]:
+    """The kept count where a labeler stands in one dataset; else its pairs are counted, since datasets share them."""
+    visible = select(datasets.c.id).where(datasets.c.removed.is_(None))
+    grouped = (
+        select(dataset_labelers.c.labeler_id, func.count(), func.max(dataset_labelers.c.num_labels))
+        .where(dataset_labelers.c.dataset_id.in_(visible))
+        .group_by(dataset_labelers.c.labeler_id)
+    )
+    published = select(imports.c.id).where(imports.c.published.is_not(None))
+    held = memberships.c.dataset_id.in_(visible) & memberships.c.import_id.in_(published)
+    is_held = select(memberships.c.id).where(memberships.c.pair_id == labels.c.pair_id, held).exists()
+    counts: dict[int, int] = {}
+    for labeler_id, num_datasets, num_labels in conn.execute(grouped).all():
+        exact = select(func.count()).where(labels.c.labeler_id == labeler_id, is_held)
+        counts[labeler_id] = int(num_labels if num_datasets == 1 else conn.execute(exact).scalar_one())
+    return counts
 
 
 def resolve(conn: Connection, dataset_id: int, name: str | None) -> str:
@@ -93,15 +120,22 @@ def resolve(conn: Connection, dataset_id: int, name: str | None) -> str:
     return names[0]
 
 
-def newest_versions(conn: Connection, name: str) -> list[int]:
-    """Ids whose votes count under a name: the newest version of it, or of every labeler of a pooled kind."""
-    newest = select(labelers.c.name, func.max(labelers.c.id).label("id")).group_by(labelers.c.name)
-    newest = (
-        newest.where(labelers.c.kind == _POOLED[name].value)
-        if name in _POOLED
-        else newest.where(labelers.c.name == name)
+def newest_versions(conn: Connection, name: str, *, dataset_id: int) -> list[int]:
+    """Ids whose votes count under a name in a dataset: one version of it, or of every labeler of a pooled kind.
+
+    The newest version that labeled something there. Versions of an imported name differ only in their kind, and none of
+    them replaces another: the one that labeled more of the dataset counts, so that a shared pair decides nothing.
+    """
+    versions = select(labelers.c.id, labelers.c.name, labelers.c.config, dataset_labelers.c.num_labels).join(
+        dataset_labelers, dataset_labelers.c.labeler_id == labelers.c.id
     )
-    return [int(labeler_id) for _, labeler_id in conn.execute(newest)]
+    wanted = labelers.c.kind == _POOLED[name].value if name in _POOLED else labelers.c.name == name
+    best: dict[str, tuple[int, int]] = {}
+    for row in conn.execute(versions.where(wanted, dataset_labelers.c.dataset_id == dataset_id)):
+        is_imported = json.loads(row.config).get("source") == _IMPORTED["source"]
+        rank = (int(row.num_labels) if is_imported else 0, int(row.id))
+        best[row.name] = max(rank, best.get(row.name, rank))
+    return [labeler_id for _, labeler_id in best.values()]
 
 
 def is_pooled(name: str) -> bool:

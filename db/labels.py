@@ -50,15 +50,17 @@ def _label_row(pair_id: int, labeler_id: int, label: Label) -> dict[str, object]
     }
 
 
-def for_pairs(conn: Connection, labeler: str, pair_ids: Sequence[int]) -> dict[int, Label]:
-    """The labels of a labeler (or of a pooled kind) on some pairs; pairs without one are absent."""
-    return dict(_labels(conn, labeler, within=pair_ids))
+def for_pairs(conn: Connection, labeler: str, pair_ids: Sequence[int], *, dataset_id: int) -> dict[int, Label]:
+    """The labels of a labeler (or of a pooled kind) on some pairs of a dataset; pairs without one are absent."""
+    versions = labeler_rows.newest_versions(conn, labeler, dataset_id=dataset_id)
+    return dict(_labels(conn, labeler, versions, within=pair_ids))
 
 
 def frame(conn: Connection, *, labeler: str, dataset_id: int) -> pd.DataFrame:
     """All labels of a labeler (or of a pooled kind) on a dataset: one row a pair, columns COLUMNS."""
+    versions = labeler_rows.newest_versions(conn, labeler, dataset_id=dataset_id)
     if not labeler_rows.is_pooled(labeler):
-        mine = labels.c.labeler_id.in_(labeler_rows.newest_versions(conn, labeler)) & _visible(dataset_id)
+        mine = labels.c.labeler_id.in_(versions) & _visible(dataset_id)
         joined = memberships.join(labels, labels.c.pair_id == memberships.c.pair_id)
         wanted = select(*(labels.c[name] for name in COLUMNS)).select_from(joined).where(mine)
         found = conn.execute(wanted.order_by(memberships.c.id))
@@ -67,14 +69,15 @@ def frame(conn: Connection, *, labeler: str, dataset_id: int) -> pd.DataFrame:
     rows = [
         (pair_id, label.side, label.p_a, label.p_tie, label.consistency.value, label.num_votes)
         for start in range(0, len(ids), _CHUNK)
-        for pair_id, label in _labels(conn, labeler, within=ids[start : start + _CHUNK])
+        for pair_id, label in _labels(conn, labeler, versions, within=ids[start : start + _CHUNK])
     ]
     made = pd.DataFrame(rows, columns=COLUMNS)
     return made.astype({"side": object, "consistency": object})
 
 
-def _labels(conn: Connection, labeler: str, *, within: Sequence[int]) -> Iterator[tuple[int, Label]]:
-    versions = labeler_rows.newest_versions(conn, labeler)
+def _labels(
+    conn: Connection, labeler: str, versions: Sequence[int], *, within: Sequence[int]
+) -> Iterator[tuple[int, Label]]:
     if not labeler_rows.is_pooled(labeler):
         rows = conn.execute(select(labels).where(labels.c.labeler_id.in_(versions), labels.c.pair_id.in_(within)))
         for row in rows:
@@ -95,6 +98,12 @@ def of_pair(conn: Connection, pair_id: int) -> list[tuple[str, Label]]:
 def votes_of(conn: Connection, pair_id: int) -> list[Vote]:
     """Every published vote on one pair, oldest first, in the pair's stored order."""
     return [vote for _, _, vote in _votes_of(conn, votes.c.pair_id == pair_id)]
+
+
+def votes_of_pairs(conn: Connection, pair_ids: Sequence[int]) -> dict[int, list[Vote]]:
+    """The same for several pairs by id; pairs without a vote are absent."""
+    found = groupby(_votes_of(conn, votes.c.pair_id.in_(pair_ids)), key=lambda row: row[0])
+    return {pair_id: [vote for _, _, vote in group] for pair_id, group in found}
 
 
 def count_labels(conn: Connection, dataset_id: int, *, including: int | None = None) -> dict[int, int]:

@@ -76,6 +76,15 @@ class Member:
     prompt_hash: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsGiven:
+    """What the user's file said of a pair beside its text: declared part, further ids, other columns as JSON."""
+
+    split: Part | None
+    aliases: list[str]
+    meta: str | None
+
+
 def browse(
     conn: Connection, chosen: PairFilter, *, after: int | None = None, before: int | None = None, limit: int = 50
 ) -> list[BrowseRow]:
@@ -143,8 +152,11 @@ def get(conn: Connection, pair_id: int) -> StoredPair:
 
 def with_row_id(conn: Connection, dataset_id: int, row_id: str) -> int:
     """The pair that an id of the user's file names; NotFound if there is none."""
-    by_id = select(memberships.c.pair_id).where(memberships.c.dataset_id == dataset_id, memberships.c.row_id == row_id)
-    by_alias = select(aliases.c.pair_id).where(aliases.c.dataset_id == dataset_id, aliases.c.row_id == row_id)
+    named = (memberships.c.dataset_id == dataset_id) & (memberships.c.row_id == row_id)
+    by_id = select(memberships.c.pair_id).where(named, _is_published())
+    published = aliases.c.import_id.in_(select(imports.c.id).where(imports.c.published.is_not(None)))
+    also = (aliases.c.dataset_id == dataset_id) & (aliases.c.row_id == row_id)
+    by_alias = select(aliases.c.pair_id).where(also, published)
     found = conn.execute(by_id).scalar() or conn.execute(by_alias).scalar()
     if found is None:
         raise NotFound(f"no pair {row_id!r} in the dataset")
@@ -189,6 +201,20 @@ def members(conn: Connection, dataset_id: int, *, part: Part | None = None) -> I
             length_b=row.length_b,
             prompt_hash=bytes(row.prompt_hash).hex(),
         )
+
+
+def as_given(conn: Connection, dataset_id: int, pair_ids: Sequence[int]) -> dict[int, AsGiven]:
+    """By pair id."""
+    mine = (aliases.c.dataset_id == dataset_id) & aliases.c.pair_id.in_(pair_ids)
+    others: dict[int, list[str]] = {}
+    for pair_id, row_id in conn.execute(select(aliases.c.pair_id, aliases.c.row_id).where(mine)):
+        others.setdefault(pair_id, []).append(row_id)
+    columns = (memberships.c.pair_id, memberships.c.split, memberships.c.meta)
+    found = select(*columns).where(memberships.c.dataset_id == dataset_id, memberships.c.pair_id.in_(pair_ids))
+    return {
+        pair_id: AsGiven(split=None if split is None else Part(split), aliases=others.get(pair_id, []), meta=meta)
+        for pair_id, split, meta in conn.execute(found)
+    }
 
 
 def members_frame(conn: Connection, dataset_id: int) -> pd.DataFrame:
@@ -267,7 +293,7 @@ def _member_conditions(conn: Connection, chosen: PairFilter, *, is_rare: bool) -
 
 def _has_labeled_all(conn: Connection, chosen: PairFilter) -> bool:
     # Without the kept counts, finding that there is nothing to find takes a walk through everything.
-    versions = labeler_rows.newest_versions(conn, chosen.labeler or "")
+    versions = labeler_rows.newest_versions(conn, chosen.labeler or "", dataset_id=chosen.dataset_id)
     kept = (dataset_labelers.c.dataset_id == datasets.c.id) & dataset_labelers.c.labeler_id.in_(versions)
     all_of_it = (datasets.c.id == chosen.dataset_id) & (dataset_labelers.c.num_labels >= datasets.c.num_pairs)
     return conn.execute(select(datasets.c.id).join(dataset_labelers, kept).where(all_of_it)).first() is not None
@@ -311,7 +337,7 @@ def _label_conditions(conn: Connection, chosen: PairFilter) -> list[tuple[Select
     """(ids of pairs, whether they are wanted) for what is asked of a labeler's labels."""
     if chosen.labeler is None or (chosen.side is None and chosen.consistency is None):
         return []
-    versions = labeler_rows.newest_versions(conn, chosen.labeler)
+    versions = labeler_rows.newest_versions(conn, chosen.labeler, dataset_id=chosen.dataset_id)
     found = select(labels.c.pair_id).where(labels.c.labeler_id.in_(versions))
     if chosen.side == "none":
         return [(found, False)]

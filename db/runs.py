@@ -13,6 +13,7 @@ from core.errors import NotFound
 from core.records import RunKind, RunState, Step
 from db.schema import runs, steps
 
+_LARGEST_NUMBER = 2**31 - 1  # of an Integer column on every server
 _GOING = (RunState.RUNNING.value, RunState.STOPPING.value)
 
 
@@ -76,7 +77,9 @@ def add(  # noqa: PLR0913 - a run has this many facts
 
 
 def get(conn: Connection, run_id: int) -> Run:
-    row = conn.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
+    row = None
+    if 0 < run_id <= _LARGEST_NUMBER:
+        row = conn.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
     if row is None:
         newest = conn.execute(select(func.max(runs.c.id))).scalar()
         there = "there are none yet" if newest is None else f"the newest is {newest}"
@@ -84,8 +87,8 @@ def get(conn: Connection, run_id: int) -> Run:
     return _run(row)
 
 
-def all(conn: Connection, *, limit: int = 1000) -> list[Run]:  # noqa: A001 - reads as runs.all
-    """The newest first."""
+def all(conn: Connection, *, limit: int | None = None) -> list[Run]:  # noqa: A001 - reads as runs.all
+    """The newest first; every one without a limit."""
     return [_run(row) for row in conn.execute(select(runs).order_by(runs.c.id.desc()).limit(limit))]
 
 

@@ -23,8 +23,13 @@ imports = Table(
     Column("id", Integer, primary_key=True),
     Column("dataset_id", ForeignKey("datasets.id"), nullable=False),
     Column("file", Text, nullable=False),
-    Column("started", Float, nullable=False),  # seconds since the epoch, UTC, as every time here
+    Column("started", Float, nullable=False),  # its last sign of life; seconds since the epoch, UTC, as every time here
     Column("published", Float),  # null: nobody sees its rows, and the next start removes them
+    # Who may write or remove rows under this number: SQLite gives a removed import's number again.
+    Column("token", String(32), nullable=False, server_default=""),
+    Column("host", Text),
+    Column("pid", Integer),
+    Column("pid_started", Float),  # with the pid: a reused pid is not our process
     Column("read", Integer),
     Column("added", Integer),
     Column("duplicates", Integer),
@@ -189,6 +194,26 @@ votes = Table(
     Column("request_id", ForeignKey("requests.id")),
     UniqueConstraint("pair_id", "labeler_id", "key"),
     Index("votes_by_import", "import_id"),
+)
+
+# A vote has one row. What an unpublished import wrote is not there yet for another that brings the same vote: that
+# one names it here, and gets it when it is published first or when the writer is removed.
+borrowed_votes = Table(
+    "borrowed_votes",
+    metadata,
+    Column("vote_id", ForeignKey("votes.id"), primary_key=True),
+    Column("import_id", ForeignKey("imports.id"), primary_key=True),
+    Index("borrowed_votes_by_import", "import_id"),
+)
+
+# Pairs that an import did not make but has something to say about: their labels are derived once it is published.
+late_labels = Table(
+    "late_labels",
+    metadata,
+    Column("pair_id", ForeignKey("pairs.id"), primary_key=True),
+    Column("import_id", ForeignKey("imports.id"), primary_key=True),
+    Column("has_text_from_it", Boolean, nullable=False),  # the pair had been purged
+    Index("late_labels_by_import", "import_id"),
 )
 
 labels = Table(

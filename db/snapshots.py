@@ -62,8 +62,8 @@ class SnapshotSummary(Contents):
 
 def count(conn: Connection, *, dataset_id: int, labeler: str) -> Contents:
     """What a run started now would train on, counted and not frozen."""
-    mine = label_table.c.labeler_id.in_(labeler_rows.newest_versions(conn, labeler))
-    labeled = select(label_table.c.pair_id).where(mine)
+    versions = labeler_rows.newest_versions(conn, labeler, dataset_id=dataset_id)
+    labeled = select(label_table.c.pair_id).where(label_table.c.labeler_id.in_(versions))
     seen = select(imports.c.id).where(imports.c.published.is_not(None))
     visible = (memberships.c.dataset_id == dataset_id) & memberships.c.import_id.in_(seen)
     is_labeled = memberships.c.pair_id.in_(labeled)
@@ -207,7 +207,7 @@ def _targets(
     for start in range(0, len(members), _CHUNK):
         chunk = members[start : start + _CHUNK]
         ids = [member.pair_id for member in chunk]
-        labels = label_rows.for_pairs(conn, labeler, ids)
+        labels = label_rows.for_pairs(conn, labeler, ids, dataset_id=dataset_id)
         digests = pair_rows.hashes(conn, ids)
         for member in chunk:
             decision, label = decided.get(member.pair_id), labels.get(member.pair_id)

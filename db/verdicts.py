@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, func, insert, select
 
 from core.records import Decision, Order, Preference
-from db import labelers as labeler_rows
-from db.schema import memberships, verdicts
+from db.schema import labelers, labels, memberships, pairs, verdicts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +38,6 @@ def decide(  # noqa: PLR0913 - a verdict has this many facts
     label_side: Preference | None = None,
     reason: str | None = None,
 ) -> int:
-    versions = [] if labeler is None or labeler_rows.is_pooled(labeler) else labeler_rows.newest_versions(conn, labeler)
     row = {
         "pair_id": pair_id,
         "reviewer": reviewer,
@@ -47,11 +45,17 @@ def decide(  # noqa: PLR0913 - a verdict has this many facts
         "reason": reason,
         "shown": shown.value,
         "blind": blind,
-        "labeler_id": versions[0] if versions else None,
+        "labeler_id": None if labeler is None else _version_on(conn, pair_id, labeler),
         "label_side": None if label_side is None else label_side.value,
         "created": time.time(),
     }
     return int(conn.execute(insert(verdicts).values(**row).returning(verdicts.c.id)).scalar_one())
+
+
+def _version_on(conn: Connection, pair_id: int, labeler: str) -> int | None:
+    """The newest version of a labeler with a label on the pair; None of a pool, which has no version."""
+    versions = select(func.max(labelers.c.id)).join(labels, labels.c.labeler_id == labelers.c.id)
+    return conn.execute(versions.where(labelers.c.name == labeler, labels.c.pair_id == pair_id)).scalar()
 
 
 def undo(conn: Connection, *, reviewer: str) -> Verdict | None:
@@ -84,6 +88,41 @@ def of_pair(conn: Connection, pair_id: int) -> list[Verdict]:
     """Standing verdicts on one pair, oldest first."""
     found = select(verdicts).where(stands(), verdicts.c.pair_id == pair_id).order_by(verdicts.c.id)
     return [_verdict(row) for row in conn.execute(found)]
+
+
+def of_pairs(conn: Connection, pair_ids: Sequence[int]) -> dict[int, list[Verdict]]:
+    """The same for several pairs by id; pairs without a verdict are absent."""
+    found: dict[int, list[Verdict]] = defaultdict(list)
+    for row in conn.execute(select(verdicts).where(stands(), verdicts.c.pair_id.in_(pair_ids)).order_by(verdicts.c.id)):
+        found[row.pair_id].append(_verdict(row))
+    return found
+
+
+def bring_back(conn: Connection, given: Sequence[tuple[str, Verdict]]) -> int:
+    """Add verdicts of another store by the hash of their pair; how many.
+
+    A reviewer who said something on the pair since, or this very thing, or took it back, is not overruled.
+    """
+    added = 0
+    for digest, verdict in given:
+        pair_id = conn.execute(select(pairs.c.id).where(pairs.c.hash == bytes.fromhex(digest))).scalar()
+        spoke = (verdicts.c.pair_id == pair_id) & (verdicts.c.reviewer == verdict.reviewer)
+        since = select(verdicts.c.id).where(spoke, verdicts.c.created >= verdict.created).limit(1)
+        if pair_id is None or conn.execute(since).scalar() is not None:
+            continue
+        row = {
+            "pair_id": pair_id,
+            "reviewer": verdict.reviewer,
+            "decision": verdict.decision.value,
+            "reason": verdict.reason,
+            "shown": verdict.shown.value,
+            "blind": verdict.blind,
+            "label_side": None if verdict.label_side is None else verdict.label_side.value,
+            "created": verdict.created,
+        }
+        conn.execute(insert(verdicts).values(**row))
+        added += 1
+    return added
 
 
 def effective(

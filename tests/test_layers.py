@@ -24,7 +24,8 @@ ROOMS = {
     ),
     "core/labelers": "core openai anthropic tenacity yaml",
     "core/serve": "core core.engine fastapi uvicorn httpx",
-    "db": "core sqlalchemy alembic pandas",
+    # psutil: whether the process of an import that was never published still lives.
+    "db": "core sqlalchemy alembic pandas psutil",
     # numpy is what core.measure takes and gives; sqlalchemy names the Connection that every function of db takes first.
     "ui": "core core.measure core.formats db numpy pandas plotly typer rich psutil pynvml rapidfuzz sqlalchemy",
     "ui/demo": "core ui",

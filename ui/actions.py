@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import shlex
 import shutil
 import time
@@ -26,14 +27,14 @@ from core.measure.compare import compare
 from core.measure.triage import rank_by_doubt
 from core.records import Decision, Kind, Order, Part, Preference, RunKind, RunState
 from db import connect, datasets, imports, labelers, labels, pairs, rewards, runs, search, snapshots, verdicts
-from ui import demo_pairs, machine
+from db.names import check_text
+from ui import demo_pairs, exchange, machine
 from ui.processes import Store, tend
 
 DEMO = "demo"
 DEMO_LABELER = "demo-rule"
 _UPLOADS = "uploads"
 _ABANDONED_SECONDS = 3600.0  # an upload is looked at for minutes; younger ones may be another tab's
-_MIRRORED = {Decision.A: Decision.B, Decision.B: Decision.A}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,7 @@ def read_options(*, format_: str | None, mapping: str | Mapping[str, str], label
     if any(len(part) != 2 or not part[0].strip() or not part[1].strip() for part in parts):
         raise BadConfig(f"columns are name=column pairs joined by commas (prompt=question,...), got {mapping!r}")
     columns = {name.strip(): column.strip() for name, column in parts}
+    labelers.check_name(labeler)
     return ReadOptions(format=format_, mapping=columns, labeler=labeler, kind=kind)
 
 
@@ -119,10 +121,20 @@ def import_file(  # noqa: PLR0913 - one keyword for each option of the command
     dry_run: bool = False,
 ) -> Iterator[imports.ImportCounts]:
     """Yield running counts while a file is imported; the last are final and published."""
-    rows = formats.read(path, options)
+    check_text(dataset, "a dataset's name")
+    # A file's name may hold bytes that are no text; a store keeps only text.
+    file = os.fsencode(path.name).decode(errors="replace")
+    returning = exchange.Returning(file)
+    rows = returning.rows(formats.read(path, options))
     yield from imports.import_rows(
-        store.engine, rows, dataset=dataset, file=path.name, split=split, skip_bad=skip_bad, dry_run=dry_run
+        store.engine, rows, dataset=dataset, file=file, split=split, skip_bad=skip_bad, dry_run=dry_run
     )
+    if dry_run or not (returning.parts or returning.spoken):
+        return
+    with connect.write(store.engine) as conn:
+        if split is None and returning.parts:
+            datasets.declare_parts(conn, dataset, returning.parts)
+        verdicts.bring_back(conn, returning.spoken)
 
 
 def command(store: Store, *words: str) -> str:
@@ -184,11 +196,24 @@ def check_readable(path: Path) -> None:
         raise BadFile(f"{path} is empty")
 
 
+def check_writable(path: Path) -> None:
+    """BadFile in one sentence if a file cannot be written there; a run would say it late."""
+    if path.is_dir():
+        raise BadFile(f"{path} is a directory; name a file to write")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise BadFile(f"cannot write {path}: {above} is not a directory")
+    if not os.access(above, os.W_OK):
+        raise BadFile(f"cannot write {path}: {above} may not be written to")
+
+
 def start_training(
     store: Store, *, dataset: str, labeler: str | None, settings: Mapping[str, object], name: str | None = None
 ) -> int:
     """Queue a training run and start it if its device is free; the run's number."""
     config = config_from(settings)
+    if name is not None:
+        check_text(name, "a run's name")
     return _start(store, RunKind.TRAIN, dataset=dataset, labeler=labeler, config=config, name=name)
 
 
@@ -247,10 +272,25 @@ def settings_of(config: TrainConfig) -> dict[str, object]:
     return settings
 
 
+def _check_work(kind: RunKind, settings: Mapping[str, object]) -> None:
+    """What a run would say only after it started, said before it is queued."""
+    if kind is RunKind.PREFLIGHT:
+        config_from({key: value for key, value in settings.items() if key in {"backbone", "max_tokens"}})
+    if kind is RunKind.SCORE:
+        check_readable(Path(str(settings["file"])))
+        check_writable(Path(str(settings["out"])))
+    if kind is RunKind.EXPORT:
+        folder = Path(str(settings["directory"]))
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise BadFile(f"{folder} is there and not empty; name a folder that is new or empty")
+        check_writable(folder / "file")
+
+
 def start_work_on(
     store: Store, kind: RunKind, *, parent: int | None, dataset: str | None, settings: Mapping[str, object]
 ) -> int:
     """Queue a run that works with a checkpoint: score, evaluate, export; or a preflight."""
+    _check_work(kind, settings)
     device = machine.device_named(str(settings.get("device", "auto")))
     with connect.read(store.engine) as conn:
         dataset_id = None if dataset is None else datasets.get(conn, dataset).id
@@ -343,6 +383,11 @@ def triage(store: Store, *, dataset: str, labeler: str | None, run_id: int | Non
         members = pairs.members_frame(conn, found.id)
         evidence = labels.frame(conn, labeler=chosen, dataset_id=found.id)
         margins = _margins(conn, run, found.id)
+    if run_id is not None and margins.empty:
+        raise RunFailed(
+            f"run {run_id} (a {run and run.kind} run) has no margin on a pair of {dataset} that it did not train on; "
+            "name a train or crossfit run of it, or leave --run out"
+        )
     frame = members.merge(evidence, on="pair_id", how="left").merge(margins, on="pair_id", how="left")
     frame["usable"] = frame["num_votes"].fillna(0) > 0
     return Triage(frame=rank_by_doubt(frame), labeler=chosen, run=run)
@@ -439,7 +484,7 @@ def remove_dataset(store: Store, dataset: str, *, purge: bool = False) -> None:
 
 
 def restore_dataset(store: Store, dataset: str) -> None:
-    """Show a removed dataset again, with all that it held."""
+    """Undo a removal."""
     with connect.write(store.engine) as conn:
         datasets.restore(conn, dataset)
 
@@ -448,29 +493,12 @@ def export_data(store: Store, *, dataset: str, path: Path) -> int:
     """Write a dataset with every vote and its verdicts in the layout of pairs; the number of pairs."""
     with connect.read(store.engine) as conn:
         found = datasets.get(conn, dataset)
-        return write_lines(path, _pair_lines(conn, found.id))
-
-
-def _pair_lines(conn: connect.Connection, dataset_id: int) -> Iterator[dict[str, object]]:
-    decided = verdicts.effective(conn, dataset_id=dataset_id)
-    for member in pairs.members(conn, dataset_id):
-        stored = pairs.get(conn, member.pair_id)
-        given = [vote.swapped() if member.swapped else vote for vote in stored.votes]
-        responses = [stored.pair.response_a, stored.pair.response_b]
-        verdict = decided.get(member.pair_id)
-        yield formats.pair_line(
-            row_id=member.row_id,
-            prompt=stored.pair.prompt,
-            responses=responses[::-1] if member.swapped else responses,
-            votes=given,
-            subset=member.subset,
-            verdict=_MIRRORED.get(verdict, verdict) if member.swapped and verdict else verdict,
-        )
+        return write_lines(path, exchange.lines(conn, found.id))
 
 
 def triage_rows(ranked: Triage, *, limit: int | None = None) -> Iterator[dict[str, object]]:
     """The lines that `triage -o` writes, the first `limit` of them, in the orientation of the user's file."""
-    for row in ranked.frame.head(len(ranked.frame) if limit is None else limit).to_dict("records"):
+    for row in ranked.frame.head(min(limit or len(ranked.frame), len(ranked.frame))).to_dict("records"):
         sign = -1.0 if row["swapped"] else 1.0
         side, p_a = row["side"], row["p_a"]
         if row["swapped"] and isinstance(side, str):

@@ -17,6 +17,8 @@ from db import connect, datasets, labelers, runs
 from ui import actions, demo_run, doctor, show
 from ui.processes import Store, is_over, open_store, tend
 
+INTERRUPTED = 130  # as a shell says of Ctrl-C
+
 
 class OneSentence(TyperGroup):
     """What the user can mend is one sentence on standard error and exit 1; a bug keeps its traceback."""
@@ -27,6 +29,8 @@ class OneSentence(TyperGroup):
         except TiebreakError as mistake:
             show.notes.print(f"tiebreak: {mistake}", style="red", markup=False, soft_wrap=True)
             raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
 
 
 app = typer.Typer(
@@ -54,7 +58,7 @@ def choose_store(
 
 def _open() -> Store:
     store = open_store(_store_option[0])
-    show.notes.print(f"store: {connect.store_path(store.url) or store.url}", style="dim", markup=False, soft_wrap=True)
+    show.notes.print(f"store: {connect.shown(store.url)}", style="dim", markup=False, soft_wrap=True)
     tend(store)
     return store
 
@@ -79,7 +83,7 @@ def import_(  # noqa: PLR0913 - one parameter for each option
         actions.import_file(
             store,
             file,
-            dataset=dataset or actions.name_of(file),
+            dataset=actions.name_of(file) if dataset is None else dataset,
             options=options,
             split=split,
             skip_bad=skip_bad,
@@ -117,8 +121,10 @@ def preflight(
 def train(  # noqa: PLR0913 - one parameter for each option
     dataset: DatasetOption,
     labeler: LabelerOption = None,
-    backbone: Annotated[str, typer.Option(help="minilm, a hub id or a local folder.")] = EMBEDDED_BACKBONE,
-    method: Annotated[Method, typer.Option(help="probe: seconds; lora and full: train the backbone.")] = Method.PROBE,
+    backbone: Annotated[str | None, typer.Option(help="minilm (default), a hub id or a local folder.")] = None,
+    method: Annotated[
+        Method | None, typer.Option(help="probe (default): seconds; lora and full: train the backbone.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated.")] = None,
     name: Annotated[str | None, typer.Option(help="A name for the run.")] = None,
@@ -126,8 +132,7 @@ def train(  # noqa: PLR0913 - one parameter for each option
     json: JsonOption = False,
 ) -> None:
     """Train a preference model, evaluate it on valid and test, publish a proven checkpoint."""
-    settings: dict[str, object] = {} if config is None else config_from_toml(config)
-    settings |= {"backbone": backbone, "method": method.value} | _settings(set_ or [])
+    settings = training_settings(config, backbone=backbone, method=method, texts=set_ or [])
     config_from(settings)  # a wrong key is said before a store is opened
     store = _open()
     run_id = actions.start_training(store, dataset=dataset, labeler=labeler, settings=settings, name=name)
@@ -139,6 +144,15 @@ def train(  # noqa: PLR0913 - one parameter for each option
     if not json:
         show.say(f"run {run_id} {run.state}: checkpoint {run.checkpoint}")
         show.measured(run.metrics or {})
+
+
+def training_settings(
+    file: Path | None, *, backbone: str | None, method: Method | None, texts: Sequence[str]
+) -> dict[str, object]:
+    """What a user set, unchecked: the file's settings under the options given, under `--set`."""
+    settings: dict[str, object] = {} if file is None else config_from_toml(file)
+    given = {"backbone": backbone, "method": None if method is None else method.value}
+    return settings | {key: value for key, value in given.items() if value is not None} | _settings(texts)
 
 
 def _settings(texts: Sequence[str]) -> dict[str, object]:
@@ -172,12 +186,11 @@ def evaluate(
         raise BadConfig(f"--split must be train, valid, test or all, got {split!r}")
     store = _open()
     with connect.read(store.engine) as conn:
-        parent = runs.get(conn, run)
+        parent = actions.checkpoint_of(runs.get(conn, run))
         chosen = dataset or next((d.name for d in datasets.all(conn) if d.id == parent.dataset_id), None)
         if chosen is None:
             raise NotFound(f"the dataset that run {run} trained on is removed; name one with --dataset")
-        if against is not None:
-            against = labelers.resolve(conn, datasets.get(conn, chosen).id, against)
+        against = labelers.resolve(conn, datasets.get(conn, chosen).id, against or parent.labeler)
     settings = {"part": split, "against": against}
     run_id = actions.start_work_on(store, RunKind.EVALUATE, parent=run, dataset=chosen, settings=settings)
     finished = _finished(store, run_id, json=json)
@@ -212,6 +225,8 @@ def triage(
     json: JsonOption = False,
 ) -> None:
     """Rank the labels by doubt, the most doubtful first."""
+    if out is not None:
+        actions.check_writable(out)
     store = _open()
     if run is None and actions.crossfit_is_stale(store, dataset=dataset, labeler=labeler):
         fitted = show.follow(store, actions.start_crossfit(store, dataset=dataset, labeler=labeler))
@@ -324,11 +339,18 @@ def labelers_(
 def remove(
     dataset: DatasetOption,
     purge: Annotated[bool, typer.Option("--purge", help="Erase text that no other dataset holds.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Bring a removed dataset back.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Hide a dataset; snapshots and runs keep what they froze. --purge erases its text for good."""
+    """Hide a dataset; snapshots and runs keep what they froze. --undo shows it, --purge erases its text for good."""
+    if undo and purge:
+        raise BadConfig("--undo cannot go with --purge: what is purged is gone; give one of them")
     store = _open()
+    if undo:
+        actions.restore_dataset(store, dataset)
+        show.as_json({"dataset": dataset, "removed": False}) if json else show.say(f"{dataset} is back")
+        return
     erased = actions.count_purge(store, dataset) if purge else 0
     if purge and not yes:
         typer.confirm(f"Erase the text of {erased:,} pairs that no other dataset holds?", abort=True, err=True)
@@ -336,7 +358,9 @@ def remove(
     if json:
         show.as_json({"dataset": dataset, "purged": erased})
         return
-    show.say(f"{dataset} removed" + (f", text of {erased:,} pairs erased" if purge else "; import it again to see it"))
+    back = f"`tiebreak remove --dataset {dataset} --undo` brings it back"
+    end = f"text of {erased:,} pairs erased" if purge else back
+    show.say(f"{dataset} removed; {end}")
 
 
 @app.command()

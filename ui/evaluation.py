@@ -12,7 +12,6 @@ from core.records import Decision, Kind, Part, Reward, SnapshotPair
 from db import connect, datasets, evaluations, labelers, labels, rewards, runs, verdicts
 from ui.processes import Store
 
-VERDICTS = "verdicts"
 # What became of a snapshot's pairs (`core.engine.prepare.Counts`), as the model card lists it.
 _COUNTED = (
     "num_train",
@@ -72,7 +71,7 @@ def _measure_all(
             targets[labelers.PEOPLE] = labels.frame(conn, labeler=labelers.PEOPLE, dataset_id=dataset_id)[
                 ["pair_id", "p_a"]
             ]
-        targets[VERDICTS] = _verdict_targets(conn, dataset_id)
+        targets[labelers.VERDICTS] = _verdict_targets(conn, dataset_id)
     measured = {}
     for name, target in targets.items():
         frame = scored.merge(target, on="pair_id")

@@ -43,10 +43,10 @@ class Store:
         return self.folder / "features"
 
 
-def open_store(option: str | None = None) -> Store:
+def open_store(option: str | None = None, *, busy_milliseconds: int | None = None) -> Store:
     """Open (and where needed make or migrate) the store that `--store` or TIEBREAK_STORE names."""
     url = connect.resolve_url(option)
-    engine = connect.open_store(url)
+    engine = connect.open_store(url, busy_milliseconds=busy_milliseconds)
     imports.remove_unpublished(engine, older_than=imports.STALE_IMPORT_SECONDS)
     return Store(url, engine, connect.run_folder(url))
 

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from core.errors import RunFailed
 from core.records import RunKind
@@ -36,9 +37,9 @@ def table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     """Rows under their keys; an empty list says so."""
     console = Console(highlight=False)
     if not rows:
-        console.print(f"{title}: none yet")
+        console.print(f"{title}: none yet", markup=False)
         return
-    drawn = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    drawn = Table(title=Text(title), title_justify="left", box=None, header_style="bold", pad_edge=False)
     for key in rows[0]:
         drawn.add_column(key.replace("_", " "))
     for row in rows:
@@ -46,10 +47,11 @@ def table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     console.print(drawn)
 
 
-def cell(value: object) -> str:
+def cell(value: object) -> Text:
+    """Not a string: brackets in one would be read as markup."""
     if value is None:
-        return "-"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        return Text("-")
+    return Text(f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value))
 
 
 def run_object(run: runs.Run) -> dict[str, object]:
@@ -89,10 +91,14 @@ def _bars(*columns: ProgressColumn) -> Progress:
 def counting(counts: Iterator[ImportCounts]) -> ImportCounts:
     """Follow an import to its end with a live count."""
     last: ImportCounts | None = None
-    with _bars(TextColumn("{task.description}"), TimeElapsedColumn()) as bars:
-        task = bars.add_task("reading")
-        for last in counts:
-            bars.update(task, description=f"read {last.read:,} pairs, {last.added:,} new")
+    try:
+        with _bars(TextColumn("{task.description}", markup=False), TimeElapsedColumn()) as bars:
+            task = bars.add_task("reading")
+            for last in counts:
+                bars.update(task, description=f"read {last.read:,} pairs, {last.added:,} new")
+    except KeyboardInterrupt:
+        notes.print("tiebreak: interrupted; nothing was imported", style="red")
+        raise
     if last is None:
         raise RunFailed("the import ended without a count")
     return last
@@ -116,7 +122,7 @@ def follow(store: Store, run_id: int) -> runs.Run:
 
 
 def _follow(store: Store, run_id: int) -> runs.Run:
-    with _bars(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}")) as bars:
+    with _bars(TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[left]}")) as bars:
         task = bars.add_task(f"run {run_id}", total=None, left="")
         while True:
             run = wait_for(store, run_id)
@@ -191,11 +197,14 @@ def measured(metrics: Mapping[str, object]) -> None:
         return
     longer = metrics.get("longer")
     longer_value = longer.get("value") if isinstance(longer, dict) else None
+    where = f"accuracy on {metrics.get('part', 'test')} against {metrics.get('against')}"
+    if not accuracy.get("num_decided"):
+        say(f"{where}: absent, as no pair there has a decided label")
+        return
+    interval = f"95 % {percent(accuracy.get('low'))} to {percent(accuracy.get('high'))}"
     say(
-        f"accuracy on {metrics.get('part', 'test')} against {metrics.get('against')}: "
-        f"{percent(accuracy.get('value'))} "
-        f"(95 % {percent(accuracy.get('low'))} to {percent(accuracy.get('high'))}, "
-        f"{accuracy.get('num_decided')} pairs); "
+        f"{where}: {percent(accuracy.get('value'))} "
+        f"({interval if accuracy.get('low') is not None else 'no interval'}, {accuracy.get('num_decided')} pairs); "
         f"always the longer: {percent(longer_value)}"
     )
     others = metrics.get("also_against")

@@ -18,9 +18,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import psutil
+from sqlalchemy.exc import StatementError
 
 from core import formats
-from core.config import Method, TrainConfig, config_from
+from core.config import EMBEDDED_BACKBONE, Method, TrainConfig, config_from
 from core.errors import NotFound, RunFailed, TiebreakError
 from core.measure import calibration
 from core.records import Pair, Part, Progress, Reward, RunKind, RunState, SnapshotPair, Step
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from core.engine.tokens import TokenPair
 
 FLUSH_SECONDS = 0.5
+BUSY_MILLISECONDS = 600_000
+MOST_SAID = 300  # characters of an error that nobody foresaw
 
 
 @dataclass(kw_only=True)
@@ -95,26 +98,38 @@ class Pulse:
 
 def main(url: str, run_id: int) -> int:
     """Claim the run and carry it out; 0 if it ended well. A run that another worker took is left alone."""
-    store = open_store(url)
+    # A run of hours must not end because an import or a purge keeps the store for longer than a page would wait.
+    store = open_store(url, busy_milliseconds=BUSY_MILLISECONDS)
     run = _claim(store, run_id)
     if run is None:
         return 0
-    began = time.monotonic()
-    with Pulse(store, run_id) as pulse:
-        try:
-            outcome, error = _WORK[run.kind](store, run, pulse), None
-            outcome.metrics |= {"seconds": time.monotonic() - began, "peak_memory_bytes": _peak_memory()}
-        except TiebreakError as mistake:
-            outcome, error = Outcome(state=RunState.FAILED), str(mistake)
-        except Exception as bug:  # noqa: BLE001 - the one place: whatever it was, the run says so
-            traceback.print_exc()
-            outcome, error = Outcome(state=RunState.FAILED), _sentence(bug)
-    with connect.write(store.engine) as conn:
-        checkpoint = None if outcome.checkpoint is None else str(outcome.checkpoint)
-        runs.finish(conn, run_id, state=outcome.state, metrics=outcome.metrics, checkpoint=checkpoint, error=error)
+    try:
+        outcome, error = _carry_out(store, run), None
+        _finish(store, run_id, outcome, error)
+    except TiebreakError as mistake:
+        outcome, error = Outcome(state=RunState.FAILED), str(mistake)
+    except Exception as bug:  # noqa: BLE001 - the one place: whatever it was, the run says so
+        traceback.print_exc()
+        outcome, error = Outcome(state=RunState.FAILED), sentence_of(bug)
+    if error is not None:
+        _finish(store, run_id, outcome, error)
     print(error or outcome.state.value, flush=True)  # noqa: T201 - standard output is the run's log
     tend(store)
     return 1 if error else 0
+
+
+def _carry_out(store: Store, run: runs.Run) -> Outcome:
+    began = time.monotonic()
+    with Pulse(store, run.id) as pulse:
+        outcome = _WORK[run.kind](store, run, pulse)
+    outcome.metrics |= {"seconds": time.monotonic() - began, "peak_memory_bytes": _peak_memory()}
+    return outcome
+
+
+def _finish(store: Store, run_id: int, outcome: Outcome, error: str | None) -> None:
+    checkpoint = None if outcome.checkpoint is None else str(outcome.checkpoint)
+    with connect.write(store.engine) as conn:
+        runs.finish(conn, run_id, state=outcome.state, metrics=outcome.metrics, checkpoint=checkpoint, error=error)
 
 
 def _claim(store: Store, run_id: int) -> runs.Run | None:
@@ -137,26 +152,32 @@ def _peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _sentence(bug: Exception) -> str:
+def sentence_of(bug: Exception) -> str:
+    """What a run says of an error that nobody foresaw: one short line. The log has the traceback."""
     if isinstance(bug, OSError) and bug.strerror:
         return f"{bug.strerror}: {bug.filename}" if bug.filename else bug.strerror
     if "out of memory" in str(bug).lower():
         return "the device ran out of memory: use a smaller batch_pairs (with accumulation) or a smaller max_tokens"
-    return f"unexpected {type(bug).__name__}: {bug} (a bug in Tiebreak; the traceback is in the log)"
+    # SQLAlchemy adds the statement and its parameters, which are the user's texts; the driver's own words do.
+    said = " ".join(str(bug.orig if isinstance(bug, StatementError) else bug).split())
+    said = said if len(said) <= MOST_SAID else said[:MOST_SAID] + "…"
+    return f"unexpected {type(bug).__name__}: {said} (a bug in Tiebreak; the traceback is in the log)"
 
 
 def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
-    from core.engine import checkpoint, device, model, prepare, probe, train  # noqa: PLC0415 - seconds of import
+    from core.engine.proof import Prover  # noqa: PLC0415 - a worker that scores needs none
 
     config = config_from(run.config)
+    # A probe trains in seconds: its prover must get ready beside it, not after it.
+    prover = Prover(mean_pooled=config.backbone == EMBEDDED_BACKBONE) if config.method is Method.PROBE else None
+    from core.engine import checkpoint, device, model, prepare, probe, train  # noqa: PLC0415 - seconds of import
+
     frozen = _freeze(store, run, config, pulse)
     by_part = {part: [pair for pair in frozen if pair.part is part] for part in Part}
     if not by_part[Part.TRAIN]:
         raise RunFailed(f"dataset {_dataset_name(store, run)} has no labeled pair in its train part")
     pulse.say(f"loading {config.backbone}", 0, 0)
     loaded = model.load_backbone(config, device.choose_device(run.device))
-    # A probe trains in seconds: its prover must get ready beside it, not after it.
-    prover = checkpoint.Prover(loaded.rules.pooling) if config.method is Method.PROBE else None
     cache = _tokenized(store, loaded, frozen, pulse)
     tokens = prepare.read_tokens(cache.tokens, [one.pair for one in frozen])
     prepared = prepare.prepare(config, frozen, tokens)
@@ -170,7 +191,7 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     began = time.monotonic()
     stopped = _pull(store, run, pulse, steps)
     seconds = time.monotonic() - began
-    prover = prover or checkpoint.Prover(loaded.rules.pooling)
+    prover = prover or Prover(mean_pooled=loaded.rules.pooling == "mean")
     held_out = by_part[Part.VALID] + by_part[Part.TEST]
     scored = _held_out_rewards(loaded, cache if config.method is Method.PROBE else None, held_out, pulse)
     temperature = evaluation.temperature_of(scored, by_part[Part.VALID])
@@ -186,6 +207,8 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
         "device": device.describe(loaded.device),
         **asdict(prepared.counts),
     }
+    if loaded.tie_parameter is not None:
+        metrics["tie_parameter"] = loaded.tie_parameter
     checkpoint.save(
         loaded,
         config,

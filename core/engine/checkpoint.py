@@ -1,10 +1,7 @@
 """What a training run publishes: a folder that a public library loads, with what proves that it does."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from core.config import Method, TrainConfig
+from core.config import Method, Ties, TrainConfig
 from core.engine.backbone import Backbone
 from core.engine.model import Loaded, RewardModel
+from core.engine.objective import TieParameter
 from core.engine.score import rewards_of
 from core.engine.tokens import TokenRules, encode
 from core.errors import NotFound, RunFailed
@@ -64,50 +62,15 @@ def save(
         raise
 
 
-class Prover:
-    """A fresh process that reloads a checkpoint with the public library alone.
-
-    It imports that library as soon as it is made, which takes seconds, so a run makes it while it still computes. If
-    the run dies, the pipe closes and it ends by itself.
-    """
-
-    def __init__(self, pooling: str) -> None:
-        script = Path(__file__).with_name("prove.py")
-        library = "sentence_transformers" if pooling == "mean" else "transformers"
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", str(script), library],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
-        )
-
-    def prove(self, folder: Path) -> None:
-        """If a reward differs from its canary: RunFailed, and the folder is set aside."""
-        said, complained = self._process.communicate(str(folder))
-        if self._process.returncode == 0:
-            return
-        set_aside = folder.with_name(folder.name + ".unproven")
-        shutil.rmtree(set_aside, ignore_errors=True)
-        folder.replace(set_aside)
-        words = (said.strip() or complained.strip() or "no word").splitlines()[-1]
-        raise RunFailed(
-            f"the saved checkpoint does not reproduce its rewards in a fresh process ({words}): {set_aside}"
-        )
-
-
-def pooling_of(folder: Path) -> str:
-    """How a published checkpoint pools, which decides the library that loads it."""
-    return str(_facts(folder)["rules"]["pooling"])
-
-
 def load(folder: Path, device: torch.device) -> Loaded:
     """A published checkpoint, ready to score."""
     facts = _facts(folder)
     rules = TokenRules(**facts["rules"])
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     model = (_load_decoder if rules.pooling == "last" else _load_encoder)(folder)
+    # Checkpoints from before ties could be learned do not name it.
+    if facts.get("tie_parameter") is not None:
+        model.tie_parameter = TieParameter(Ties(facts["config"]["ties"]), facts["tie_parameter"])
     return Loaded(
         model=model.to(device).eval(),
         tokenizer=tokenizer,
@@ -205,14 +168,16 @@ def _write_json(file: Path, content: object) -> None:
 def _canaries(loaded: Loaded, pairs: Sequence[Pair]) -> list[dict[str, object]]:
     """Texts with the rewards they must have after a reload: the longest and a trimmed one among them."""
     texts = [(pair.prompt, response) for pair in pairs for response in (pair.response_a, pair.response_b)]
-    longest = max(texts, key=lambda text: len(text[1]) + sum(len(m.content) for m in text[0]))
+    by_length = sorted(texts, key=lambda text: len(text[1]) + sum(len(m.content) for m in text[0]))
+    longest = by_length[-1]
     # Long enough to be trimmed whatever the backbone: every word is at least one token.
     overlong = ((*longest[0][:-1], Message(longest[0][-1].role, "word " * loaded.rules.max_tokens)), longest[1])
-    chosen = list(dict.fromkeys([longest, overlong, *texts]))[: max(LEAST_CANARIES, 12)]
+    # The rest are the shortest: they show as much, and both processes compute them while somebody waits.
+    chosen = list(dict.fromkeys([longest, overlong, *by_length]))[:LEAST_CANARIES]
     while len(chosen) < LEAST_CANARIES:
         chosen.append((chosen[0][0], f"canary {len(chosen)}"))
     rows = [encode(loaded.tokenizer, loaded.rules, prompt, (response,))[0] for prompt, response in chosen]
-    values = rewards_of(loaded, rows)
+    values = [rewards_of(loaded, [row])[0] for row in rows]  # one by one, as no padding is cheapest here
     return [
         {
             "prompt": [{"role": m.role.value, "content": m.content} for m in prompt],
@@ -236,6 +201,7 @@ def _write_facts(
     assert isinstance(ids, list)  # made above
     facts = {
         "temperature": temperature,
+        "tie_parameter": loaded.tie_parameter,
         "rules": asdict(loaded.rules),
         "pooled_token_id": ids[-1] if loaded.rules.pooling == "last" else None,
         "pad_token_id": loaded.tokenizer.pad_token_id,

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from core.engine import checkpoint
+from core.engine.proof import Prover
 from core.errors import NotFound, RunFailed
 
 
@@ -26,4 +26,4 @@ def export(published: Path, destination: Path) -> None:
         shutil.rmtree(beside, ignore_errors=True)
         words = getattr(error, "strerror", None) or error
         raise RunFailed(f"the checkpoint could not be written to {destination}: {words}") from None
-    checkpoint.Prover(checkpoint.pooling_of(destination)).prove(destination)
+    Prover(mean_pooled=(destination / "modules.json").exists()).prove(destination)

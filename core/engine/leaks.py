@@ -1,4 +1,4 @@
-"""Training pairs whose response also stands under a held-out prompt are left out: they would teach the test."""
+"""Training pairs whose prompt or response is also held out are left out: they would teach the test."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -19,17 +19,27 @@ class Leaks:
 
 
 def find_leaks(pairs: Sequence[SnapshotPair]) -> Leaks:
-    """A response of 8 or more words under 2 or 3 prompts links them; under more it is a stock phrase."""
+    """A prompt in two parts, which only declared parts bring about, or a response of 8 or more words under two prompts.
+
+    A response under more than 3 prompts is a stock phrase and links nothing.
+    """
+    hashes = [one.pair.prompt_hash for one in pairs]
+    held_out_prompts = {digest for digest, one in zip(hashes, pairs, strict=True) if one.part is not Part.TRAIN}
     prompts: dict[str, set[str]] = defaultdict(set)
     held_out: set[str] = set()
-    for one in pairs:
+    for digest, one in zip(hashes, pairs, strict=True):
         for response in _long(one):
-            prompts[response].add(one.pair.prompt_hash)
+            prompts[response].add(digest)
             if one.part is not Part.TRAIN:
                 held_out.add(response)
     repeated = {response for response, under in prompts.items() if len(under) > MOST_PROMPTS}
     linking = held_out - repeated
-    leaking = [one.pair_id for one in pairs if one.part is Part.TRAIN and any(r in linking for r in _long(one))]
+    leaking = [
+        one.pair_id
+        for digest, one in zip(hashes, pairs, strict=True)
+        if one.part is Part.TRAIN
+        and (digest in held_out_prompts or any(response in linking for response in _long(one)))
+    ]
     return Leaks(pair_ids=frozenset(leaking), repeated_responses=tuple(sorted(repeated)))
 
 

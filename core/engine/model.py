@@ -21,6 +21,7 @@ from transformers.models.auto.modeling_auto import (
 
 from core.config import Method, TrainConfig
 from core.engine import backbone as backbones
+from core.engine.objective import TieParameter
 from core.engine.tokens import DEFAULT_MAX_TOKENS, TokenRules, Tokens
 from core.errors import BadConfig, NotFound
 
@@ -33,18 +34,32 @@ class RewardModel(nn.Module):
 
     Attributes:
         shell: for decoders, the AutoModelForSequenceClassification that owns backbone and head; it is what is saved.
+        tie_parameter: of a model that learned ties; no part of a reward.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Linear, *, pooling: str, shell: nn.Module | None = None) -> None:
         super().__init__()
         self.backbone, self.head, self.pooling = backbone, head, pooling
+        self.tie_parameter: TieParameter | None = None
         object.__setattr__(self, "shell", shell)  # not a submodule: its weights are backbone and head already
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Rewards, shape (B,), float32, of right-padded ids and mask, shape (B, T)."""
-        pooled = self.pool(self.hidden(input_ids, attention_mask), attention_mask)
+        return self.reward(self.pool(self.hidden(input_ids, attention_mask), attention_mask))
+
+    def rewards_at(self, places: Tensor, *, input_ids: Tensor, **inputs: Any) -> Tensor:
+        """Rewards, shape (R,), of the tokens at `places` in one row, shape (1, T); only they go through the head.
+
+        Args:
+            inputs: what the backbone takes beside ids: attention_mask and position_ids of `attention.py`.
+        """
+        hidden: Tensor = self.backbone(input_ids=input_ids, use_cache=False, **inputs).last_hidden_state
+        return self.reward(_at_least_float32(hidden[0, places]))
+
+    def reward(self, pooled: Tensor) -> Tensor:
+        """Rewards, shape (B,), of pooled states, shape (B, D), in their precision."""
         with torch.autocast(pooled.device.type, enabled=False):
-            return nn.functional.linear(pooled, self.head.weight.float()).squeeze(-1)
+            return nn.functional.linear(pooled, self.head.weight.to(pooled.dtype)).squeeze(-1)
 
     def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Last hidden states, shape (B, T, D)."""
@@ -53,12 +68,16 @@ class RewardModel(nn.Module):
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """What the head sees, float32, shape (B, D). The position comes from the mask, never from an id."""
-        states = hidden.float()
+        states = _at_least_float32(hidden)
         if self.pooling == "mean":
             return (states * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)
         positions = torch.arange(mask.shape[1], device=mask.device)
         last = (positions * mask).argmax(dim=1)
         return states[torch.arange(len(states), device=mask.device), last]
+
+
+def _at_least_float32(states: Tensor) -> Tensor:
+    return states if states.dtype is torch.float64 else states.float()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +90,11 @@ class Loaded:
     device: torch.device
     backbone: backbones.Backbone
     temperature: float | None = None
+
+    @property
+    def tie_parameter(self) -> float | None:
+        """Alpha of Rao-Kupper or nu of Davidson, at least 0; None where ties were not learned."""
+        return None if self.model.tie_parameter is None else self.model.tie_parameter.value
 
 
 def load_backbone(config: TrainConfig, device: torch.device) -> Loaded:

@@ -26,6 +26,7 @@ class EncodedPair:
     a: Tokens
     b: Tokens
     p_a: float
+    p_tie: float
     weight: float
 
     @property
@@ -107,7 +108,7 @@ def prepare(config: TrainConfig, pairs: Sequence[SnapshotPair], tokens: Sequence
         elif a.input_ids == b.input_ids:
             counted["same_after_trimming"] += 1
         else:
-            kept[one.part].append(EncodedPair(pair_id=one.pair_id, a=a, b=b, p_a=one.p_a, weight=one.weight))
+            kept[one.part].append(_encoded(one, a, b))
     if not kept[Part.TRAIN]:
         raise RunFailed(f"no pair of the train part is left to train on ({counted}, leaking {len(leaks.pair_ids)})")
     counts = Counts(
@@ -119,6 +120,10 @@ def prepare(config: TrainConfig, pairs: Sequence[SnapshotPair], tokens: Sequence
         **counted,
     )
     return Prepared(train=tuple(kept[Part.TRAIN]), valid=tuple(kept[Part.VALID]), counts=counts)
+
+
+def _encoded(one: SnapshotPair, a: Tokens, b: Tokens) -> EncodedPair:
+    return EncodedPair(pair_id=one.pair_id, a=a, b=b, p_a=one.p_a, p_tie=one.p_tie, weight=one.weight)
 
 
 def _key(pair: Pair) -> bytes:

@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
-from core.config import TrainConfig
+from core.config import Ties, TrainConfig
 from core.engine import features
 from core.engine.cache import Shards
 from core.engine.model import Loaded
@@ -28,6 +28,8 @@ def train(loaded: Loaded, config: TrainConfig, cache: Shards, prepared: Prepared
     decides nothing: the first of them is taken.
     """
     x, y, w = _differences(cache, prepared.train)
+    if config.ties is Ties.DROP:
+        y, w = _without_ties(prepared.train, y, w)
     y = y * (1 - config.label_smoothing) + (1 - y) * config.label_smoothing
     x_valid, y_valid, _ = _differences(cache, prepared.valid) if prepared.valid else (x[:0], y[:0], w[:0])
     scale = scale_of(x)
@@ -106,6 +108,12 @@ def scale_of(x: Floats64) -> Floats64:
 def nll(margin: Floats64, y: Floats64) -> float:
     """Mean negative log-likelihood of soft targets, nats."""
     return float(-np.mean(y * log_expit(margin) + (1 - y) * log_expit(-margin)))
+
+
+def _without_ties(pairs: Sequence[EncodedPair], y: Floats64, w: Floats64) -> tuple[Floats64, Floats64]:
+    """Targets and weights of the decided share alone, as `core.engine.objective` drops the tied share of a label."""
+    tied = np.minimum([one.p_tie for one in pairs], 2 * np.minimum(y, 1 - y))
+    return (y - tied / 2) / (1 - tied), w * (1 - tied)
 
 
 def _differences(cache: Shards, pairs: Sequence[EncodedPair]) -> tuple[Floats64, Floats64, Floats64]:

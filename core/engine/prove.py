@@ -51,7 +51,7 @@ def _by_sentence_transformers(folder: Path, canaries: list[dict[str, Any]]) -> l
         if ids != canary["input_ids"]:
             _say(f"canary {number}: the reloaded tokenizer gives other ids")
             return [float("nan")] * len(canaries)
-    return [float(reward[0]) for reward in model.encode([canary["text"] for canary in canaries])]
+    return [float(reward[0]) for reward in model.encode([canary["text"] for canary in canaries], batch_size=1)]
 
 
 def _say(words: str) -> None:

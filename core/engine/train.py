@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from core.config import Precision, TrainConfig
 from core.engine.model import Loaded, batch_of
-from core.engine.objective import bradley_terry_loss
+from core.engine.objective import TieParameter, bradley_terry_loss, preference_loss
 from core.engine.prepare import EncodedPair, Prepared
 from core.errors import RunFailed
 from core.records import Step
@@ -20,16 +20,20 @@ from core.records import Step
 EVALUATIONS = 8
 CLIP_NORM = 1.0
 _GROUPED_BATCHES = 50
+# A tie parameter is one number of the size of a logit: at a backbone's rate it would end where it began.
+_TIE_LEARNING_RATE = 1e-2
 
 
 def train(loaded: Loaded, config: TrainConfig, prepared: Prepared) -> Iterator[Step]:
     """Yield optimizer steps. However it ends (its last step, or no more pulling), the best weights are in the model.
 
-    The best are those with the lowest NLL on valid; without valid pairs, the last.
+    The best are those with the lowest NLL on valid; without valid pairs, the last. Where ties are learned, the model
+    has its `tie_parameter` after it.
     """
     model = loaded.model
+    model.tie_parameter = _tie_parameter(config, prepared.train, loaded.device)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=config.peak_learning_rate, weight_decay=config.weight_decay)
+    optimizer = _optimizer(loaded, config)
     pairs_a_step = config.batch_pairs * config.accumulation
     steps_an_epoch = math.ceil(len(prepared.train) / pairs_a_step)
     num_steps = steps_an_epoch * config.epochs
@@ -45,9 +49,9 @@ def train(loaded: Loaded, config: TrainConfig, prepared: Prepared) -> Iterator[S
                 order = _length_grouped(prepared.train, config.batch_pairs, seed=config.seed * 1000 + epoch)
             chosen = order[within * pairs_a_step : (within + 1) * pairs_a_step]
             began = time.monotonic()
-            rate = config.peak_learning_rate * _schedule(step, num_steps, config.warmup)
+            share = _schedule(step, num_steps, config.warmup)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = group["initial_lr"] * share
             loss, right, norm = _step(loaded, config, [prepared.train[i] for i in chosen], optimizer, scaler, trainable)
             rate_of_pairs = len(chosen) / max(time.monotonic() - began, 1e-9)
             evaluated = step % evaluate_every == 0 or step == num_steps
@@ -59,7 +63,7 @@ def train(loaded: Loaded, config: TrainConfig, prepared: Prepared) -> Iterator[S
                 epoch=step / steps_an_epoch,
                 loss=loss,
                 accuracy=right,
-                learning_rate=rate,
+                learning_rate=config.peak_learning_rate * share,
                 gradient_norm=norm,
                 pairs_per_second=rate_of_pairs,
                 valid_nll=None if measured is None else measured.nll,
@@ -81,14 +85,18 @@ class Measured:
 
 @torch.no_grad()
 def evaluate(loaded: Loaded, config: TrainConfig, pairs: Sequence[EncodedPair]) -> Measured:
-    """Per pair, in float32, whatever the batches: never a mean of batch means."""
+    """Per pair, in float32, whatever the batches: never a mean of batch means.
+
+    The NLL is Bradley-Terry's on p_a whatever the objective is, so that checkpoints and runs compare.
+    """
     loaded.model.eval()
     nll, right, decided = 0.0, 0.0, 0
     order = sorted(range(len(pairs)), key=lambda i: pairs[i].num_tokens)
     for start in range(0, len(order), config.batch_pairs * 2):
         batch = [pairs[i] for i in order[start : start + config.batch_pairs * 2]]
         with _autocast(loaded, config):
-            margin = _margins(loaded, batch)
+            reward_a, reward_b = _rewards(loaded, batch)
+        margin = reward_a - reward_b
         target = torch.tensor([pair.p_a for pair in batch], device=margin.device)
         nll += float(bradley_terry_loss(margin, target).sum())
         credit, count = _credit(margin, target)
@@ -129,15 +137,16 @@ def _step(
     for start in range(0, len(chosen), config.batch_pairs):
         batch = chosen[start : start + config.batch_pairs]
         with _autocast(loaded, config):
-            margin = _margins(loaded, batch)
-        target = torch.tensor([pair.p_a for pair in batch], device=margin.device)
-        weight = torch.tensor([pair.weight for pair in batch], device=margin.device)
-        losses = bradley_terry_loss(margin, target, label_smoothing=config.label_smoothing)
+            reward_a, reward_b = _rewards(loaded, batch)
+        facts = [(pair.p_a, pair.p_tie, pair.weight) for pair in batch]
+        target, p_tie, weight = torch.tensor(facts, device=reward_a.device).unbind(1)
+        tie = None if loaded.model.tie_parameter is None else loaded.model.tie_parameter()
+        losses = preference_loss(reward_a, reward_b, target, p_tie, objective=config, tie_parameter=tie)
         # The mean is over the step's pairs, however they fall into micro-batches.
         loss = (losses * weight).sum() / total_weight
         scaler.scale(loss).backward()
         loss_sum += float(loss.detach())
-        credit, count = _credit(margin.detach(), target)
+        credit, count = _credit((reward_a - reward_b).detach(), target)
         right, decided = right + credit, decided + count
     scaler.unscale_(optimizer)
     norm = float(nn.utils.clip_grad_norm_(trainable, CLIP_NORM))
@@ -148,9 +157,27 @@ def _step(
     return loss_sum, right / decided if decided else None, norm
 
 
-def _margins(loaded: Loaded, batch: Sequence[EncodedPair]) -> Tensor:
+def _optimizer(loaded: Loaded, config: TrainConfig) -> torch.optim.Optimizer:
+    tie = loaded.model.tie_parameter
+    weights = [p for p in loaded.model.parameters() if p.requires_grad and (tie is None or p is not tie.raw)]
+    groups: list[dict[str, object]] = [{"params": weights, "initial_lr": config.peak_learning_rate}]
+    if tie is not None:
+        groups.append({"params": [tie.raw], "initial_lr": _TIE_LEARNING_RATE, "weight_decay": 0.0})
+    return torch.optim.AdamW(groups, lr=config.peak_learning_rate, weight_decay=config.weight_decay)
+
+
+def _tie_parameter(config: TrainConfig, pairs: Sequence[EncodedPair], device: torch.device) -> TieParameter | None:
+    """Begun at the rate of ties among the pairs; a half tie more in one pair more keeps the rate from 0 and 1."""
+    if not config.learns_ties:
+        return None
+    rate = (sum(pair.p_tie for pair in pairs) + 0.5) / (len(pairs) + 1)
+    return TieParameter.from_tie_rate(config.ties, rate).to(device)
+
+
+def _rewards(loaded: Loaded, batch: Sequence[EncodedPair]) -> Tensor:
+    """Of both sides, shape (2, B)."""
     rewards: Tensor = loaded.model(*batch_of(loaded, [pair.a for pair in batch] + [pair.b for pair in batch]))
-    return rewards[: len(batch)] - rewards[len(batch) :]
+    return rewards.view(2, len(batch))
 
 
 def _credit(margin: Tensor, target: Tensor) -> tuple[float, int]:

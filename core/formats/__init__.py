@@ -1,6 +1,6 @@
 """Files <-> records: every known preference layout, line numbers in errors."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import BadFile
 from core.formats.files import NotARow, Row, rows_of
-from core.formats.layouts import LAYOUTS, Refused, layout_for, pairs_of, read_prompt, read_text
+from core.formats.layouts import LAYOUTS, Refused, find_layout, layout_for, pairs_of, read_prompt, read_text
 from core.formats.options import ReadOptions
 from core.records import BadRow, Decision, IdenticalRow, Message, PairRow, Vote
 
@@ -53,7 +53,7 @@ class ScoreRow:
 
 def read(path: Path, options: ReadOptions = _DEFAULT) -> Iterator[PairRow | BadRow | IdenticalRow]:
     """Stream a file. BadFile if it cannot be read as a whole; a row that cannot be used is a BadRow."""
-    yield from _read(rows_of(path), options, file=path.name)
+    yield from _read(rows_of(path, _fits(options)), options, file=path.name)
 
 
 def from_dicts(
@@ -76,7 +76,7 @@ def _read(
     layout = None
     for line, row in rows:
         if isinstance(row, NotARow):
-            yield BadRow(file=file, line=line, kind="not JSON", reason=str(row))
+            yield BadRow(file=file, line=line, kind=row.kind, reason=str(row))
             continue
         try:
             if layout is None:
@@ -93,8 +93,12 @@ def _refuse_missing_map(row: Mapping[str, Any], options: ReadOptions, file: str)
             raise BadFile(f"{file} has no column {column!r} (mapped to {name}); it has {', '.join(map(str, row))}")
 
 
-def _first_row(path: Path) -> Row:
-    first = next((row for _, row in islice(rows_of(path), 100) if not isinstance(row, NotARow)), None)
+def _fits(options: ReadOptions) -> Callable[[Row], bool]:
+    return lambda row: find_layout(row, options) is not None
+
+
+def _first_row(path: Path, options: ReadOptions) -> Row:
+    first = next((row for _, row in islice(rows_of(path, _fits(options)), 100) if not isinstance(row, NotARow)), None)
     if first is None:
         raise BadFile(f"{path.name} has no JSON object in its first lines")
     return first
@@ -104,7 +108,7 @@ def preview(path: Path, options: ReadOptions = _DEFAULT, *, rows: int = 5) -> Pr
     """The first pairs and bad rows of a file, its columns and its layout."""
     columns: tuple[str, ...] = ()
     try:
-        first = _first_row(path)
+        first = _first_row(path, options)
         columns = tuple(map(str, first))
         _refuse_missing_map(first, options, path.name)
         layout = layout_for(first, options, where=path.name)
@@ -119,7 +123,7 @@ def preview(path: Path, options: ReadOptions = _DEFAULT, *, rows: int = 5) -> Pr
 
 def read_for_scoring(path: Path) -> Iterator[ScoreRow]:
     """Rows to score: any layout of pairs, or {"id", "prompt", "response"}. A bad row raises BadFile with its line."""
-    for line, row in rows_of(path):
+    for line, row in rows_of(path, lambda row: {"prompt", "response"} <= row.keys() or _fits(_DEFAULT)(row)):
         if isinstance(row, NotARow):
             raise BadFile(f"{path.name} line {line}: {row}")
         try:
@@ -142,7 +146,7 @@ def _score_rows(row: dict[str, Any], line: int, file: str) -> Iterator[ScoreRow]
             raise Refused("identical", "the two responses are identical")
         responses = (found.pair.response_a, found.pair.response_b)
         yield ScoreRow(
-            id=found.id if found.id is not None else f"{file.split('.', maxsplit=1)[0]}:{line}",
+            id=found.id_within(file.split(".", maxsplit=1)[0]),
             prompt=found.pair.prompt,
             responses=responses[::-1] if found.swapped else responses,
         )

@@ -90,15 +90,20 @@ def layout_for(row: Row, options: ReadOptions, *, where: str) -> Layout:
         if options.format not in by_name:
             raise BadFile(f"unknown format {options.format!r}; known are {', '.join(by_name)}")
         return by_name[options.format]
-    mapped = renamed(row, options)
-    for layout in LAYOUTS:
-        if layout.needs <= mapped.keys() and layout.fits(mapped):
-            return layout
+    found = find_layout(row, options)
+    if found is not None:
+        return found
     raise BadFile(
         f"{where} has the columns {', '.join(map(str, row)) or '(none)'}, which are no known layout "
         f"({', '.join(layout.name for layout in LAYOUTS)}); "
         "name columns with --map prompt=...,response_chosen=...,response_rejected=..."
     )
+
+
+def find_layout(row: Row, options: ReadOptions) -> Layout | None:
+    """The first layout whose columns a row has."""
+    mapped = renamed(row, options)
+    return next((layout for layout in LAYOUTS if layout.needs <= mapped.keys() and layout.fits(mapped)), None)
 
 
 def renamed(row: Row, options: ReadOptions) -> Row:
@@ -122,7 +127,7 @@ def pairs_of(row: Row, line: int, layout: Layout, options: ReadOptions) -> Itera
         raise Refused("missing column", f"the column {missing[0]!r} is missing")
     found = layout.read(mapped, options)
     row_id, subset, meta = _id(mapped), _subset(mapped), _meta(mapped, layout)
-    for place, one in enumerate(found):
+    for place, one in enumerate(found, start=1):
         for text in (one.first, one.second, *(message.content for message in one.prompt)):
             _refuse_long(text)
         if one.first.replace("\r\n", "\n") == one.second.replace("\r\n", "\n"):
@@ -131,10 +136,17 @@ def pairs_of(row: Row, line: int, layout: Layout, options: ReadOptions) -> Itera
         made = pair_of(one.prompt, one.first, one.second)
         given = tuple(vote.swapped() for vote in one.votes) if made.swapped else one.votes
         # A group's id names several pairs; each gets its place in the group.
-        own_id = row_id if row_id is None or len(found) == 1 else f"{row_id}/{place + 1}"
-        if row_id is None and len(found) > 1:
-            own_id = f"{line}/{place + 1}"
-        yield PairRow(line=line, id=own_id, pair=made.pair, swapped=made.swapped, votes=given, subset=subset, meta=meta)
+        in_group = None if len(found) == 1 else place
+        yield PairRow(
+            line=line,
+            id=row_id if row_id is None or in_group is None else f"{row_id}/{in_group}",
+            pair=made.pair,
+            swapped=made.swapped,
+            votes=given,
+            subset=subset,
+            meta=meta,
+            place=in_group,
+        )
 
 
 # --- what a layout reads ------------------------------------------------------------------------------------------
@@ -167,13 +179,23 @@ def _alpaca(row: Row, options: ReadOptions) -> list[Found]:
     turns: list[Message] = []
     if row.get("system"):
         turns.append(Message(Role.SYSTEM, read_text(row["system"], "system")))
-    for asked, answered in row.get("history") or []:
-        turns += [Message(Role.USER, asked), Message(Role.ASSISTANT, answered)]
+    turns += _history(row.get("history") or [])
     turns.append(Message(Role.USER, instruction))
     output = row.get("output")
     pair = output if isinstance(output, list) and len(output) == 2 else [row.get("chosen"), row.get("rejected")]
     chosen, rejected = read_text(pair[0], "chosen"), read_text(pair[1], "rejected")
     return [_preferred(tuple(turns), chosen, rejected, options)]
+
+
+def _history(history: object) -> Iterator[Message]:
+    if not isinstance(history, list | tuple):
+        raise Refused("wrong type", f"history must be a list of [question, answer], got {type(history).__name__}")
+    for place, turn in enumerate(history):
+        if not isinstance(turn, list | tuple) or len(turn) != 2 or not all(isinstance(text, str) for text in turn):
+            reason = f"history[{place}] must be [question, answer], two texts, got {str(turn)[:80]}"
+            raise Refused("wrong type", reason)
+        yield Message(Role.USER, turn[0])
+        yield Message(Role.ASSISTANT, turn[1])
 
 
 def _sharegpt(row: Row, options: ReadOptions) -> list[Found]:
@@ -229,14 +251,17 @@ def _vote(label: object, options: ReadOptions) -> Vote:
     preference = _one_of(label.get("preference"), Preference, "preference")
     p_a = _share(label.get("p_a"), "p_a")
     contradicts = p_a is not None and (
-        (preference is Preference.A and p_a < 0.5) or (preference is Preference.B and p_a > 0.5)
+        (preference is Preference.A and p_a < 0.5)
+        or (preference is Preference.B and p_a > 0.5)
+        # A tie is the likeliest answer only where P(a better) and P(b better) are at most p_tie: |p_a - 1/2| <= 1/4.
+        or (preference is Preference.TIE and abs(p_a - 0.5) > 0.25)
     )
     if contradicts:
         raise Refused("preference against p_a", f"preference {preference.value!r} contradicts its own p_a {p_a}")
     rationale = label.get("rationale")
     return Vote(
         labeler=str(label.get("labeler") or options.labeler),
-        kind=_one_of(label.get("kind", options.kind), Kind, "kind"),
+        kind=_one_of(label.get("kind") or options.kind, Kind, "kind"),
         preference=preference,
         p_a=p_a,
         strength=_share(label.get("strength"), "strength"),
@@ -444,7 +469,7 @@ def _scores(scores: object, count: int) -> list[float]:
 def _json_list(value: str, name: str) -> object:
     try:
         return json.loads(value)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused("not JSON", f"{name} is not JSON: {error}") from None
 
 
@@ -464,4 +489,7 @@ def _subset(row: Row) -> str | None:
 
 def _meta(row: Row, layout: Layout) -> str | None:
     unknown = {key: value for key, value in row.items() if key not in layout.known and key not in _ALWAYS_KNOWN}
-    return json.dumps(unknown, ensure_ascii=False, default=str) if unknown else None
+    try:
+        return json.dumps(unknown, ensure_ascii=False, default=str) if unknown else None
+    except RecursionError:
+        raise Refused("too deep", f"the columns {', '.join(map(str, unknown))} hold JSON that is too deep") from None

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
 
 Array = npt.NDArray[np.float64]
 _LEVELS = (2.5, 97.5)
+_Z = 1.959964  # of the normal distribution at 97.5 %
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +17,7 @@ class Accuracy:
     Attributes:
         value: equal rewards count one half.
         strict: equal rewards count as wrong.
-        low, high: 95 % interval by a bootstrap over prompts; pairs of one prompt are not independent. Where all pairs
-            are right, or all wrong, Wilson's over the number of prompts: resampling could only say "100 %" again.
+        low, high: 95 % interval, nan for one prompt; see `_interval`.
     """
 
     value: float
@@ -46,19 +45,38 @@ def accuracy(
     if not len(credit):
         return Accuracy(value=np.nan, strict=np.nan, low=np.nan, high=np.nan, num_decided=0, num_prompts=0)
     _, cluster = np.unique(np.asarray(prompt, dtype=str)[decided], return_inverse=True)
-    num_prompts = int(cluster.max()) + 1
-    low, high = clustered_interval(credit, cluster, seed=seed, resamples=resamples)
-    if num_prompts > 1 and credit.min() == credit.max() != 0.5:
-        wilson = binomtest(num_prompts if credit[0] else 0, num_prompts).proportion_ci(method="wilson")
-        low, high = float(wilson.low), float(wilson.high)
+    low, high = _interval(credit, cluster, seed=seed, resamples=resamples)
     return Accuracy(
         value=float(credit.mean()),
         strict=float((agrees > 0).mean()),
         low=low,
         high=high,
         num_decided=len(credit),
-        num_prompts=num_prompts,
+        num_prompts=int(cluster.max()) + 1,
     )
+
+
+def _interval(credit: Array, cluster: npt.NDArray[np.int64], *, seed: int, resamples: int) -> tuple[float, float]:
+    """The wider of a bootstrap over prompts, as pairs of one prompt are not independent, and of Wilson's interval.
+
+    A bootstrap of few prompts that are all alike has no width, which says nothing: then prompts are what Wilson counts.
+    """
+    low, high = clustered_interval(credit, cluster, seed=seed, resamples=resamples)
+    num_trials = len(credit) if low < high else int(cluster.max()) + 1
+    least, most = wilson_interval(float(credit.mean()), num_trials)
+    # Not min and max of Python, which would lose the nan of a single prompt.
+    return float(np.minimum(low, least)), float(np.maximum(high, most))
+
+
+def wilson_interval(share: float, num_trials: int) -> tuple[float, float]:
+    """95 % interval of a share of independent trials.
+
+    Source: Wilson 1927, as in Brown, Cai & DasGupta 2001, eq. 4.
+    """
+    spread = _Z**2 / num_trials
+    centre = (share + spread / 2) / (1 + spread)
+    half = _Z * np.sqrt(share * (1 - share) / num_trials + spread / (4 * num_trials)) / (1 + spread)
+    return float(centre - half), float(centre + half)
 
 
 def clustered_interval(

@@ -19,6 +19,19 @@ def test_text_becomes_typed_values():
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"learning_rate": "nan"}, "learning_rate must be a number, got 'nan'"),
         ({"label_smoothing": 0.5}, r"label_smoothing must be in \[0, 0.5\), got 0.5"),
+        ({"noise_rate": 0.5}, r"noise_rate must be in \[0, 0.5\), got 0.5"),
+        ({"tie_penalty": 0}, "tie_penalty must be above 0 and at most 100, got 0"),
+        ({"target_margin": -0.1}, r"target_margin must be in \[0, 100\], got -0.1"),
+        ({"ties": "win"}, "ties must be one of drop, half, penalise, davidson, rao-kupper, got 'win'"),
+        (
+            {"method": "lora", "label_smoothing": 0.1, "noise_rate": 0.1},
+            "label_smoothing and noise_rate both account for flipped labels; set one of them",
+        ),
+        (
+            {"ties": "rao-kupper"},
+            "ties=rao-kupper needs method lora or full; method probe takes ties=half",
+        ),
+        ({"centring": 0.01}, "centring needs method lora or full, got 0.01 with method probe"),
         ({"method": "dpo"}, "method must be one of probe, lora, full, got 'dpo'"),
         ({"device": "tpu"}, "device must be auto, cpu, mps, cuda or cuda:N, got tpu"),
         ({"seed": True}, "seed must be a whole number, got True"),
@@ -28,6 +41,13 @@ def test_text_becomes_typed_values():
 def test_a_wrong_setting_is_one_sentence(settings, said):
     with pytest.raises(BadConfig, match=said):
         config_from(settings)
+
+
+def test_settings_of_the_loss_are_keys_of_the_run():
+    config = config_from({"method": "full", "ties": "davidson", "noise_rate": "0.1", "centring": "0.01"})
+
+    assert (config.ties, config.noise_rate, config.centring) == (Ties.DAVIDSON, 0.1, 0.01)
+    assert config.learns_ties
 
 
 def test_default_learning_rate_follows_the_method():
@@ -43,3 +63,5 @@ def test_a_broken_toml_file_is_one_sentence(tmp_path):
         config_from_toml(tmp_path / "c.toml")
     with pytest.raises(BadConfig, match="does not exist"):
         config_from_toml(tmp_path / "none.toml")
+    with pytest.raises(BadConfig, match="cannot be read: Is a directory"):
+        config_from_toml(tmp_path)

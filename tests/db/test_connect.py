@@ -1,13 +1,18 @@
 import sqlite3
 from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 from core.errors import StoreError
 from db import connect
 from db.schema import datasets, memberships
+from tests.db.made import load, pair_ids, some
 
 
 def url_of(path):
@@ -26,6 +31,28 @@ def test_the_option_wins_over_the_environment_over_the_folder_in_use(tmp_path, m
 def test_a_store_in_memory_is_refused_because_a_worker_could_not_see_it():
     with pytest.raises(StoreError, match="a store is a file or a server"):
         connect.resolve_url("sqlite:///:memory:")
+
+
+@pytest.mark.parametrize("url", ["foo://bar", "://x"])
+def test_a_url_of_no_known_database_is_said_with_what_would_be_right(url):
+    with pytest.raises(StoreError, match=r"a store is a file or a server, got .*; give a path such as"):
+        connect.resolve_url(url)
+
+
+@pytest.mark.skipif(find_spec("psycopg") is not None, reason="psycopg is installed here")
+def test_a_server_without_its_driver_says_what_to_install_and_no_password():
+    url = connect.resolve_url("postgresql://me:secret@host/name")
+
+    with pytest.raises(
+        StoreError, match=r"needs the package psycopg, .* pip install 'tiebreak\[postgres\]'"
+    ) as refused:
+        connect.open_store(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_store_is_shown_without_its_password(tmp_path):
+    assert connect.shown("postgresql+psycopg://me:secret@host/name") == "postgresql+psycopg://me:***@host/name"
+    assert connect.shown(url_of(tmp_path / "mine.db")) == str(tmp_path / "mine.db")
 
 
 def test_files_of_runs_lie_beside_the_store(tmp_path):
@@ -128,3 +155,26 @@ def test_a_database_of_something_else_is_not_touched(tmp_path):
 
     with closing(sqlite3.connect(path)) as theirs:
         assert [name for (name,) in theirs.execute("SELECT name FROM sqlite_master")] == ["pairs"]
+
+
+def test_a_store_of_the_first_tables_is_brought_up_to_date_with_what_it_holds(engine):
+    load(engine, some(3))
+    step_back_to(engine, "0001")
+    url = engine.url.render_as_string(hide_password=False)
+    with connect.write(engine) as conn:
+        killed = "INSERT INTO imports (dataset_id, file, started) SELECT id, 'f', 0 FROM datasets"
+        conn.exec_driver_sql(killed)
+
+    upgraded = connect.open_store(url)
+
+    assert load(upgraded, some(4)).added == 1  # the killed import, of which no process is known, is removed before
+    assert len(pair_ids(upgraded)) == 4
+    upgraded.dispose()
+
+
+def step_back_to(engine, revision):
+    config = Config()
+    config.set_main_option("script_location", str(Path(connect.__file__).parent / "migrations"))
+    with connect.write(engine) as conn:
+        config.attributes["connection"] = conn
+        command.downgrade(config, revision)

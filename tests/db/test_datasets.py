@@ -51,6 +51,28 @@ def test_a_removed_dataset_is_hidden_and_comes_back_whole(engine):
     assert pair_ids(engine) == before
 
 
+def test_only_a_removed_dataset_comes_back(engine):
+    load(engine, some(1))
+    load(engine, [triplet(1, "else", "x", "y")], dataset="e")
+    with connect.write(engine) as conn:
+        datasets.remove(conn, "e")
+
+    with connect.write(engine) as conn:
+        for name in ("d", "nope"):
+            with pytest.raises(NotFound, match=f"no removed dataset '{name}' to bring back; removed are e"):
+                datasets.restore(conn, name)
+
+
+def test_a_purged_dataset_does_not_come_back_empty(engine):
+    load(engine, some(1))
+    purge(engine)
+    with connect.write(engine) as conn:
+        datasets.remove(conn, "d")
+
+    with connect.write(engine) as conn, pytest.raises(NotFound, match="all of it was purged"):
+        datasets.restore(conn, "d")
+
+
 def test_a_snapshot_keeps_what_it_froze_of_a_removed_dataset(engine):
     load(engine, some(3))
     with connect.write(engine) as conn:

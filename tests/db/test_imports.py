@@ -2,6 +2,7 @@ import pytest
 from sqlalchemy import func, select
 
 from core.errors import BadFile
+from core.formats import from_dicts
 from core.records import BadRow, IdenticalRow, Kind, PairRow, Part, Preference, Vote, pair_of
 from db import connect, datasets, labelers, labels, pairs
 from db.imports import import_rows, remove_unpublished
@@ -131,7 +132,7 @@ def test_an_unpublished_import_is_seen_by_nobody_and_removed(engine):
     going = import_rows(engine, rows, dataset="d", file="f.jsonl")
     going.close()
 
-    assert remove_unpublished(engine) == 0  # closing the generator took it back already
+    assert remove_unpublished(engine, older_than=0.0) == 0  # closing the generator took it back already
     with connect.read(engine) as conn:
         assert datasets.all(conn) == []
 
@@ -198,7 +199,7 @@ def test_equal_votes_of_one_row_are_two_votes_however_often_the_file_comes(engin
 
 
 def test_labels_that_span_batches_are_those_of_all_votes(engine, monkeypatch):
-    monkeypatch.setattr("db.imports.BATCH_ROWS", 2)
+    monkeypatch.setattr("db.import_tickets.BATCH_ROWS", 2)
     rows = [triplet(5, "p", "x", "y"), *some(4), triplet(6, "p", "y", "x")]
 
     counts = run_import(engine, rows)
@@ -211,25 +212,27 @@ def test_labels_that_span_batches_are_those_of_all_votes(engine, monkeypatch):
 
 
 def test_what_a_killed_import_left_is_gone_at_the_next_start(engine, monkeypatch):
-    monkeypatch.setattr("db.imports.BATCH_ROWS", 2)
+    monkeypatch.setattr("db.import_tickets.BATCH_ROWS", 2)
     monkeypatch.setattr("db.imports.REPORT_SECONDS", 0.0)
     run_import(engine, some(2))
     with monkeypatch.context() as killed:
-        killed.setattr("db.imports._take_back", lambda engine, tally: None)  # a killed process takes nothing back
+        killed.setattr(
+            "db.import_cleaning.take_back", lambda engine, tally: None
+        )  # a killed process takes nothing back
         going = import_rows(engine, some(6), dataset="e", file="e.jsonl")
         next(going), next(going)
         going.close()
     assert num_rows(engine, pair_table) == 4
 
-    assert remove_unpublished(engine, older_than=3600) == 0  # it may still be going
-    assert remove_unpublished(engine) == 1
+    assert remove_unpublished(engine) == 0  # it may still be going
+    assert remove_unpublished(engine, older_than=0.0) == 1
 
     assert num_rows(engine, pair_table) == num_rows(engine, memberships) == num_rows(engine, votes) == 2
     assert num_rows(engine, imports) == 1
 
 
 def test_a_failed_import_takes_no_pair_from_the_one_that_shares_it(engine, monkeypatch):
-    monkeypatch.setattr("db.imports.BATCH_ROWS", 1)
+    monkeypatch.setattr("db.import_tickets.BATCH_ROWS", 1)
     monkeypatch.setattr("db.imports.REPORT_SECONDS", 0.0)
     first = import_rows(engine, some(3), dataset="fails", file="f.jsonl")
     next(first), next(first)  # its first two pairs are written, not published
@@ -291,3 +294,21 @@ def test_a_second_file_without_ids_joins_the_dataset_under_names_of_its_own(engi
     with connect.read(engine) as conn:
         members = list(pairs.members(conn, datasets.get(conn, "d").id))
     assert [(member.row_id, member.line) for member in members] == [("d:1", 1), ("d:2", 2), ("d:2#2", 2)]
+
+
+def test_a_second_file_of_groups_without_ids_joins_the_dataset_under_names_of_its_own(engine):
+    first = [{"prompt": "p", "responses": ["x", "y", "z"]}]
+    second = [{"prompt": "q", "responses": ["x", "y", "z"]}]
+    run_import(engine, from_dicts(first))
+
+    counts = run_import(engine, from_dicts(second))
+
+    with connect.read(engine) as conn:
+        members = list(pairs.members(conn, datasets.get(conn, "d").id))
+    assert (counts.added, counts.skipped) == (3, 0)
+    assert [member.row_id for member in members] == ["d:1/1", "d:1/2", "d:1/3", "d:1/1#2", "d:1/2#2", "d:1/3#2"]
+
+
+def test_a_labeler_whose_name_no_store_can_keep_is_a_bad_row(engine):
+    with pytest.raises(BadFile, match=r"line 1: half a surrogate pair \('\\ud800'\) stands in a text"):
+        run_import(engine, some(1, labeler="a \ud800 b"))

@@ -1,8 +1,10 @@
 import pytest
 
-from core.errors import Ambiguous, NotFound
+from core.config import Targets
+from core.errors import Ambiguous, BadConfig, NotFound
 from core.records import Kind
-from db import connect, labelers
+from db import connect, datasets, labelers, labels, pairs, snapshots
+from db.pairs import PairFilter
 from tests.db.made import dataset_id, load, some, triplet
 
 
@@ -66,9 +68,9 @@ def test_a_crowd_is_listed_by_its_first_names_and_its_size(engine):
         resolve(engine, None)
 
 
-@pytest.mark.parametrize("name", ["people", "ai"])
-def test_no_labeler_may_take_the_name_of_a_pool(engine, name):
-    with pytest.raises(NotFound, match=f"a labeler cannot be named '{name}'"):
+@pytest.mark.parametrize("name", ["people", "ai", "verdicts"])
+def test_no_labeler_may_take_a_name_that_means_something_else(engine, name):
+    with pytest.raises(BadConfig, match=f"a labeler cannot be named '{name}'"):
         load(engine, some(1, labeler=name))
 
 
@@ -93,8 +95,9 @@ def test_one_name_of_two_kinds_is_two_versions_and_the_newest_counts(engine):
 
     with connect.read(engine) as conn:
         versions = {one.kind: one.id for one in labelers.summaries(conn)}
-        assert labelers.newest_versions(conn, "both") == [versions[Kind.HUMAN]]
-        assert labelers.newest_versions(conn, "nobody") == []
+        here = dataset_id(engine)
+        assert labelers.newest_versions(conn, "both", dataset_id=here) == [versions[Kind.HUMAN]]
+        assert labelers.newest_versions(conn, "nobody", dataset_id=here) == []
 
 
 def test_votes_on_a_shared_pair_count_in_every_dataset_that_holds_it(engine):
@@ -106,3 +109,42 @@ def test_votes_on_a_shared_pair_count_in_every_dataset_that_holds_it(engine):
         for name, num_judged in [("d", 3), ("e", 2)]:
             found = labelers.summaries(conn, dataset_id(engine, name))
             assert {one.name: one.num_labels for one in found} == {"judge": num_judged, "critic": 2}
+
+
+def test_a_name_of_another_kind_elsewhere_takes_no_labels_away(engine):
+    load(engine, some(3, labeler="imported"))
+    elsewhere = [triplet(i, f"other {i}", "x", "y", labeler="imported", kind=Kind.HUMAN) for i in (1, 2)]
+
+    load(engine, elsewhere, dataset="e")
+
+    for name, num_labels in (("d", 3), ("e", 2)):
+        here = dataset_id(engine, name)
+        with connect.read(engine) as conn:
+            assert len(labels.frame(conn, labeler="imported", dataset_id=here)) == num_labels
+            counted = snapshots.count(conn, dataset_id=here, labeler="imported")
+            assert sum(counted.parts.values()) == num_labels
+            assert pairs.count(conn, PairFilter(dataset_id=here, labeler="imported", side="none")) == 0
+        with connect.write(engine) as conn:
+            frozen = snapshots.freeze(conn, dataset_id=here, labeler="imported", targets=Targets.SOFT)
+        assert sum(frozen.parts.values()) == num_labels
+
+
+def test_an_imported_name_of_two_kinds_means_the_kind_that_labeled_more_of_the_dataset(engine):
+    load(engine, some(3, labeler="imported"))
+
+    load(engine, some(1, labeler="imported", kind=Kind.HUMAN), dataset="e")  # shares one pair with d
+
+    with connect.read(engine) as conn:
+        assert len(labels.frame(conn, labeler="imported", dataset_id=dataset_id(engine))) == 3
+
+
+def test_a_pair_of_two_datasets_is_counted_once_everywhere_and_not_at_all_when_both_are_removed(engine):
+    load(engine, some(3, labeler="judge"))
+    load(engine, some(2, labeler="judge"), dataset="e")
+
+    with connect.write(engine) as conn:
+        assert [one.num_labels for one in labelers.summaries(conn)] == [3]
+        datasets.remove(conn, "d")
+        assert [one.num_labels for one in labelers.summaries(conn)] == [2]
+        datasets.remove(conn, "e")
+        assert labelers.summaries(conn) == []

@@ -45,7 +45,7 @@ def test_people_and_ai_are_pooled_each_by_itself(opinions):
 
 def test_pairs_without_a_label_are_absent(opinions):
     with connect.read(opinions) as conn:
-        found = labels.for_pairs(conn, "judge", pair_ids(opinions))
+        found = labels.for_pairs(conn, "judge", pair_ids(opinions), dataset_id=dataset_id(opinions))
 
     assert sorted(found) == pair_ids(opinions)[:2]
 

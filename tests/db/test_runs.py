@@ -260,3 +260,17 @@ def test_a_run_without_steps_has_an_empty_frame_with_its_columns(engine):
 
     assert frame.empty
     assert {"step", "loss", "valid_nll", "is_best"} <= set(frame.columns)
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**31, 10**30])
+def test_a_number_that_no_run_can_have_is_said_as_any_other(engine, number):
+    with connect.read(engine) as conn, pytest.raises(NotFound, match=f"no run {number} in the store; there are none"):
+        runs.get(conn, number)
+
+
+def test_all_runs_are_all(engine):
+    with connect.write(engine) as conn:
+        for _ in range(1001):
+            runs.add(conn, kind=RunKind.TRAIN, config={}, device="cpu")
+
+        assert len(runs.all(conn)) == 1001

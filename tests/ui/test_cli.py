@@ -3,16 +3,20 @@
 import gzip
 import json
 import resource
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from ui import cli
 from ui.cli import app
 
 HOUSE = Path(__file__).parents[2]
@@ -48,6 +52,7 @@ def triplet(number: int) -> dict[str, str]:
 
 
 def write_lines(path: Path, rows: list[dict]) -> Path:
+    path.parent.mkdir(exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
@@ -145,6 +150,39 @@ def test_any_columns_are_mapped_by_name(tmp_path):
     counts = answer(tmp_path / "store.db", "import", file, "--map", mapping)
 
     assert counts["added"] == 1
+
+
+def test_names_are_shown_as_they_are_and_never_as_markup(tmp_path):
+    file = write_lines(tmp_path / "in.jsonl", [triplet(0) | {"id": "[/bar]"}])
+    answer(tmp_path / "store.db", "import", file, "--dataset", "[/foo]", "--labeler", "[red]judge")
+
+    assert "[/foo]" in tiebreak(tmp_path / "store.db", "datasets").stdout
+    assert "[red]judge" in tiebreak(tmp_path / "store.db", "labelers").stdout
+
+
+@pytest.mark.slow
+def test_an_interrupted_import_says_that_nothing_was_imported(tmp_path):
+    prompts = [triplet(0) | {"id": str(number), "prompt": f"Number {number}?"} for number in range(100_000)]
+    file, store = write_lines(tmp_path / "many.jsonl", prompts), tmp_path / "store.db"
+    command = [sys.executable, "-m", "ui.cli", "--store", str(store), "import", str(file)]
+    process = subprocess.Popen(command, cwd=HOUSE, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while process.poll() is None and not has_pairs(store):
+        time.sleep(0.05)
+
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+
+    assert process.returncode == 130, said
+    assert said.splitlines()[1:] == ["tiebreak: interrupted; nothing was imported"]
+    assert answer(store, "datasets") == []
+
+
+def has_pairs(store: Path) -> bool:
+    if not store.exists():
+        return False
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as conn:
+        made = conn.execute("SELECT count(*) FROM sqlite_master WHERE name = 'pairs'").fetchone()[0]
+        return bool(made and conn.execute("SELECT EXISTS (SELECT 1 FROM pairs)").fetchone()[0])
 
 
 def test_datasets_and_labelers_tell_what_is_there(workshop):
@@ -297,6 +335,16 @@ def test_removed_dataset_is_gone_and_comes_back_by_import(store, tmp_path):
     assert [row["pairs"] for row in answer(store, "datasets")] == [3]
 
 
+def test_a_removal_can_be_undone(store):
+    answer(store, "remove", "--dataset", "few")
+
+    answer(store, "remove", "--dataset", "few", "--undo")
+
+    assert [row["pairs"] for row in answer(store, "datasets")] == [3]
+    assert "no removed dataset 'few'" in one_sentence(tiebreak(store, "remove", "--dataset", "few", "--undo"))
+    assert "--purge" in one_sentence(tiebreak(store, "remove", "--dataset", "few", "--undo", "--purge"))
+
+
 def test_purge_says_how_many_texts_it_erased(store):
     assert answer(store, "remove", "--dataset", "few", "--purge", "--yes")["purged"] == 3
 
@@ -417,6 +465,7 @@ def test_bad_file_to_score_is_refused_before_a_run_starts(workshop, tmp_path, ma
     "command",
     [
         ["show", 999],
+        ["show", 10**30 - 1],
         ["stop", 999],
         ["evaluate", 999],
         ["compare", 999, 1],
@@ -470,12 +519,62 @@ def test_an_unknown_labeler_is_named(store):
         (["--set", "epochs"], "key=value"),
         (["--set", "device=cuda:77"], "cuda:77"),
         (["--config", "missing.toml"], "missing.toml"),
+        (["--config", "."], "config file . cannot be read: Is a directory"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else value,
 )
 def test_a_wrong_setting_is_named_and_starts_no_run(store, settings, word):
     assert word in one_sentence(tiebreak(store, "train", "--dataset", "few", *settings))
     assert answer(store, "runs") == []
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "why"),
+    [
+        ("--dataset", "", "a dataset's name must not be blank"),
+        ("--dataset", " ", "a dataset's name must not be blank"),
+        ("--dataset", "caf\udce9", "half a surrogate pair"),
+        ("--labeler", "", "a labeler's name must not be blank"),
+        ("--labeler", "caf\udce9", "half a surrogate pair"),
+        ("--labeler", "verdicts", "a labeler cannot be named 'verdicts'"),
+        ("--labeler", "people", "a labeler cannot be named 'people'"),
+    ],
+)
+def test_a_name_that_nobody_can_have_is_refused(store, tmp_path, option, name, why):
+    assert why in one_sentence(tiebreak(store, "import", tmp_path / "few.jsonl", option, name))
+    assert [row["name"] for row in answer(store, "datasets")] == ["few"]
+
+
+def test_a_labeler_that_cannot_be_named_so_is_a_bad_row(store, tmp_path):
+    labels = [{"labeler": "ai", "preference": "a"}]
+    row = {"prompt": "Why?", "response_a": "So.", "response_b": "No.", "labels": labels}
+    file = write_lines(tmp_path / "in.jsonl", [row | {"labels": []}, row])
+
+    said = one_sentence(tiebreak(store, "import", file))
+
+    assert "line 2: a labeler cannot be named 'ai'" in said
+    assert answer(store, "import", file, "--skip-bad")["skipped"] == 1
+
+
+def test_a_file_whose_name_is_no_text_is_imported_under_a_name_that_is(store, tmp_path):
+    file = write_lines(tmp_path / "caf\udce9.jsonl", [triplet(5)])
+
+    assert answer(store, "import", file, "--dataset", "coffee")["added"] == 1
+
+
+@pytest.mark.parametrize(("line", "word"), [('method = "dpo"', "'dpo'"), ("backbone = []", "backbone must be text")])
+def test_method_and_backbone_of_a_config_file_hold(store, tmp_path, line, word):
+    (tmp_path / "c.toml").write_text(line)
+
+    assert word in one_sentence(tiebreak(store, "train", "--dataset", "few", "--config", tmp_path / "c.toml"))
+
+
+def test_options_overrule_a_config_file_and_set_overrules_both(tmp_path):
+    (tmp_path / "c.toml").write_text('method = "lora"\nbackbone = "of/file"\nepochs = 2\nseed = 5')
+
+    settings = cli.training_settings(tmp_path / "c.toml", backbone="of/option", method=None, texts=["epochs=3"])
+
+    assert settings == {"method": "lora", "backbone": "of/option", "epochs": "3", "seed": 5}
 
 
 @pytest.mark.slow
@@ -497,6 +596,42 @@ def test_an_unproven_run_has_no_checkpoint_to_score_with(workshop, ranked, tmp_p
     said = one_sentence(tiebreak(workshop.store, "export", crossfit, tmp_path / "folder"))
 
     assert "no checkpoint" in said
+
+
+def test_what_a_run_would_refuse_late_is_refused_before_it_starts(workshop, tmp_path):
+    run = workshop.trained["run"]
+    full = write_lines(tmp_path / "full" / "in.jsonl", [triplet(0)])
+    before = answer(workshop.store, "runs")
+
+    for command, why in [
+        (["preflight", "--dataset", "things", "--max-tokens", 3], "max_tokens must be at least 16, got 3"),
+        (["score", run, full, "-o", tmp_path], "is a directory; name a file to write"),
+        (["score", run, full, "-o", full / "out"], "is not a directory"),
+        (["export", run, full.parent], "is there and not empty"),
+        (["export", run, full], "is there and not empty"),
+        (["triage", "--dataset", "things", "-o", tmp_path], "is a directory; name a file to write"),
+    ]:
+        assert why in one_sentence(tiebreak(workshop.store, *command))
+    assert answer(workshop.store, "runs") == before
+
+
+def test_triage_refuses_a_run_without_margins(workshop):
+    run = answer(workshop.store, "preflight", "--dataset", "things")["run"]
+
+    said = one_sentence(tiebreak(workshop.store, "triage", "--dataset", "things", "--run", run))
+
+    assert f"run {run} (a preflight run) has no margin" in said
+
+
+def test_evaluate_refuses_a_dataset_that_the_runs_labeler_did_not_label(workshop, tmp_path):
+    file = write_lines(tmp_path / "others.jsonl", [triplet(n) | {"prompt": f"New {n}?"} for n in range(3)])
+    answer(workshop.store, "import", file, "--labeler", "someone")
+    before = answer(workshop.store, "runs")
+
+    said = one_sentence(tiebreak(workshop.store, "evaluate", workshop.trained["run"], "--dataset", "others"))
+
+    assert "no labeler 'rule' in the dataset; it has someone" in said
+    assert answer(workshop.store, "runs") == before
 
 
 def test_a_finished_run_cannot_be_stopped(workshop):

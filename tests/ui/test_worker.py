@@ -3,15 +3,20 @@
 import json
 import os
 import signal
+import sqlite3
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
+from sqlalchemy.exc import IntegrityError
 
 from core.formats import ReadOptions
-from core.records import RunState
+from core.records import RunKind, RunState
 from db import connect, rewards, runs
-from ui import actions
+from db.schema import datasets
+from ui import actions, worker
 from ui.processes import Store, is_over, open_store, tend
 
 pytestmark = pytest.mark.slow
@@ -107,3 +112,32 @@ def test_a_run_that_cannot_go_on_says_why_in_one_sentence(store):
     assert run.state is RunState.FAILED
     assert "no-such/model" in run.error
     assert "\n" not in run.error
+
+
+def test_a_store_that_is_busy_for_longer_than_a_page_waits_ends_no_run(store, monkeypatch):
+    monkeypatch.setattr(connect, "BUSY_MILLISECONDS", 1)
+    with connect.write(store.engine) as conn:
+        run_id = runs.add(conn, kind=RunKind.EXPORT, config={"directory": "nowhere"}, device="cpu")
+    other = sqlite3.connect(connect.store_path(store.url), isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.5, other.execute, ["ROLLBACK"])
+    release.start()
+
+    worker.main(store.url, run_id)
+
+    release.join()
+    other.close()
+    with connect.read(store.engine) as conn:
+        ended = runs.get(conn, run_id)
+    assert (ended.state, ended.error) == (RunState.FAILED, f"run {run_id} names no run whose checkpoint to use")
+
+
+def test_an_error_of_the_database_is_said_without_the_statement_and_its_texts(store):
+    with pytest.raises(IntegrityError) as raised, connect.write(store.engine) as conn:
+        conn.execute(insert(datasets).values(name="things", created=0.0))
+
+    said = worker.sentence_of(raised.value)
+
+    assert said.startswith("unexpected IntegrityError: UNIQUE constraint failed")
+    assert "INSERT" not in said
+    assert "[" not in said

@@ -75,7 +75,7 @@ if ready.exists() and ready.stem == here.name:
 st.subheader("Remove a dataset")
 st.write(
     f"Hides {widgets.plain(here.name)} from every page. Its runs, checkpoints and verdicts stay, and it can be "
-    "brought back: here until this tab is closed, later by importing its file again."
+    "brought back: here until this tab is closed, later on the command line with `--undo`."
 )
 with st.container(horizontal=True):
     if st.button(f"Remove {widgets.plain(here.name)}", key="remove_dataset"):

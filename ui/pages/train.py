@@ -63,8 +63,12 @@ with st.expander("Settings"):
     settings["targets"] = columns[1].selectbox(
         "Targets", [one.value for one in Targets], key="train_targets", help="soft: the label's P(A is better)."
     )
+    ties = [Ties.HALF, Ties.DROP, *([] if method is Method.PROBE else [Ties.PENALISE, Ties.DAVIDSON, Ties.RAO_KUPPER])]
     settings["ties"] = columns[2].selectbox(
-        "Ties", [Ties.HALF.value, Ties.DROP.value], key="train_ties", help="half: a tie pulls both rewards together."
+        "Ties",
+        [one.value for one in ties],
+        key="train_ties",
+        help="half: a tie pulls both rewards together. davidson, rao-kupper: the run learns how near two rewards tie.",
     )
     if method is not Method.PROBE:
         settings["epochs"] = columns[0].number_input("Epochs", min_value=1, value=DEFAULTS.epochs, key="train_epochs")

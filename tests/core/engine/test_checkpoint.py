@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.config import Method, TrainConfig
+from core.config import Method, Ties, TrainConfig
 from core.engine import checkpoint, export, score
 from core.engine.checkpoint import CANARIES, FACTS, LEAST_CANARIES
+from core.engine.proof import Prover
 from core.engine.train import train
 from core.errors import NotFound, RunFailed
 from tests.core.engine import tiny
@@ -62,6 +63,29 @@ def test_reloaded_checkpoint_scores_like_the_trained_model(load, request, tmp_pa
     assert reloaded.rules == loaded.rules
     assert reloaded.backbone == loaded.backbone
     assert reloaded.temperature == 1.5
+
+
+@pytest.mark.parametrize("backbone", ["decoder", "encoder"])
+@pytest.mark.parametrize("ties", [Ties.RAO_KUPPER, Ties.DAVIDSON])
+def test_learned_tie_parameter_is_saved_and_reloaded(load, request, tmp_path, backbone, ties):
+    loaded, config = trained(load, request.getfixturevalue(backbone), ties=ties)
+
+    folder = save(loaded, config, tmp_path / "checkpoint")
+    reloaded = checkpoint.load(folder, torch.device("cpu"))
+
+    facts = json.loads((folder / FACTS).read_text())
+    assert facts["tie_parameter"] == loaded.tie_parameter > 0
+    assert reloaded.tie_parameter == pytest.approx(loaded.tie_parameter, rel=1e-6)
+    assert reloaded.model.tie_parameter.ties is ties
+    assert rewards(reloaded) == pytest.approx(rewards(loaded), abs=1e-4)
+
+
+def test_checkpoint_without_learned_ties_has_no_tie_parameter(load, decoder, tmp_path):
+    loaded, config = trained(load, decoder)
+
+    reloaded = checkpoint.load(save(loaded, config, tmp_path / "checkpoint"), torch.device("cpu"))
+
+    assert reloaded.tie_parameter is None
 
 
 @pytest.mark.slow
@@ -219,7 +243,7 @@ def test_tampered_checkpoint_fails_its_proof_and_is_set_aside(load, decoder, tmp
     (folder / CANARIES).write_text("\n".join([*lines[:3], json.dumps(canary), *lines[4:]]) + "\n")
 
     with pytest.raises(RunFailed, match="canary 4") as refused:
-        checkpoint.Prover(loaded.rules.pooling).prove(folder)
+        Prover(mean_pooled=False).prove(folder)
 
     assert "\n" not in str(refused.value)
     assert not folder.exists()

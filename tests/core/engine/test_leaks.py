@@ -45,3 +45,16 @@ def test_many_pairs_of_one_prompt_count_as_one_prompt():
     leaks = find_leaks([*group, at(9, LONG, Part.TEST)])
 
     assert leaks.pair_ids == {0, 1, 2, 3, 4}
+
+
+def test_training_pair_whose_prompt_is_held_out_leaks():
+    for part in (Part.VALID, Part.TEST):
+        leaks = find_leaks([at(1, "short", Part.TRAIN, prompt="same"), at(2, "else", part, prompt="same")])
+
+        assert leaks.pair_ids == {1}
+
+
+def test_prompt_of_two_held_out_parts_leaks_nothing():
+    leaks = find_leaks([at(1, "short", Part.VALID, prompt="same"), at(2, "else", Part.TEST, prompt="same")])
+
+    assert leaks.pair_ids == frozenset()

@@ -146,6 +146,16 @@ class TestTrain:
 
         assert (without != with_long).any() == differs
 
+    def test_dropped_share_of_a_label_teaches_nothing(self, start):
+        decided, partly = tiny.snapshot(30), range(100, 110)
+        # One vote for a and one tie, beside what is left of it: half a vote for a.
+        tied = [tiny.snapshot_pair(seed, p_a=0.75, p_tie=0.5) for seed in partly]
+        left = [replace(tiny.snapshot_pair(seed, p_a=1.0), weight=0.5) for seed in partly]
+
+        with_tied, with_left = (self.run(start, [*decided, *some], ties=Ties.DROP)[0] for some in (tied, left))
+
+        assert with_tied == pytest.approx(with_left, rel=1e-6)
+
     def test_leaking_and_test_pairs_teach_nothing(self, start):
         pairs = tiny.snapshot(30, 5)
         held_out = tiny.snapshot_pair(200, part=Part.TEST)

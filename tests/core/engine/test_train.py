@@ -1,4 +1,5 @@
 import itertools
+import math
 from dataclasses import replace
 
 import pytest
@@ -6,6 +7,7 @@ import torch
 
 from core.config import Method, Overflow, Ties, TrainConfig
 from core.engine import score
+from core.engine.objective import preference_loss
 from core.engine.train import evaluate, train
 from core.errors import RunFailed
 from core.records import Pair, Part
@@ -102,6 +104,90 @@ def test_weight_counts_a_pair_as_often(load, decoder):
 
     expected = (3 * apart[1].loss + other[1].loss) / 4
     assert weighted[1].loss == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"ties": ties} for ties in Ties if ties is not Ties.DROP),
+        {"ties": Ties.PENALISE, "tie_penalty": 3.0},
+        {"label_smoothing": 0.1},
+        {"noise_rate": 0.2},
+        {"target_margin": 1.0},
+        {"adaptive_margin": 1.0},
+        {"centring": 0.5},
+    ],
+    ids=str,
+)
+def test_loss_of_a_step_is_the_mean_of_its_objective(load, decoder, settings):
+    pairs = [*tiny.snapshot(4), *(tiny.snapshot_pair(9 + i, p_a=0.5 + 0.1 * i, p_tie=1.0 - 0.2 * i) for i in range(3))]
+    loaded, config, prepared = start(load, decoder, pairs, batch_pairs=8, **settings)
+    scored = list(score.score(loaded, [(one.pair_id, one.pair) for one in pairs]))
+
+    steps = train(loaded, config, prepared)
+    next(steps)
+    width = loaded.model.tie_parameter() if config.learns_ties else None
+    loss = next(steps).loss
+
+    rows = [(got.reward_a, got.reward_b, one.p_a, one.p_tie) for got, one in zip(scored, pairs, strict=True)]
+    expected = preference_loss(*torch.tensor(rows).unbind(1), objective=config, tie_parameter=width)
+    assert loss == pytest.approx(expected.mean().item(), abs=1e-5)
+
+
+class TestLearnedTies:
+    """Three pairs of eight are ties."""
+
+    PAIRS = (*tiny.snapshot(20), *(tiny.snapshot_pair(seed, p_a=0.5, p_tie=1.0) for seed in range(50, 62)))
+    BEGINNING = (12 + 0.5) / (32 + 1)  # half a tie and a pair more
+
+    @pytest.mark.parametrize(("ties", "at_zero"), [(Ties.RAO_KUPPER, math.tanh), (Ties.DAVIDSON, None)])
+    def test_equal_rewards_begin_to_tie_as_often_as_the_pairs_do(self, load, decoder, ties, at_zero):
+        loaded, config, prepared = start(load, decoder, self.PAIRS, ties=ties)
+
+        next(train(loaded, config, prepared))
+
+        found = loaded.tie_parameter
+        # (theta - 1) / (theta + 1) = tanh(alpha / 2), and nu / (1 + nu).
+        rate = at_zero(found / 2) if at_zero else found / (1 + found)
+        assert rate == pytest.approx(self.BEGINNING, rel=1e-5)
+
+    def test_width_grows_with_the_rewards_it_is_learned_beside(self, load, decoder):
+        loaded, config, prepared = start(load, decoder, self.PAIRS, ties=Ties.RAO_KUPPER, epochs=6)
+        steps = train(loaded, config, prepared)
+        next(steps)
+        beginning = loaded.tie_parameter
+
+        list(steps)
+
+        # Rewards that differ tie less, so that a given share of ties asks for a greater width.
+        assert loaded.tie_parameter > beginning * 1.01
+
+    def test_width_learns_at_a_rate_of_its_own_and_does_not_decay(self, load, decoder):
+        settings = {"ties": Ties.DAVIDSON, "learning_rate": 1e-9, "weight_decay": 0.9, "batch_pairs": 32}
+        loaded, config, prepared = start(load, decoder, self.PAIRS, **settings)
+        steps = train(loaded, config, prepared)
+        next(steps)
+        before = loaded.model.tie_parameter.raw.item()
+
+        next(steps)
+
+        # The first step of Adam is its rate, 0.01, whatever the gradient; decay would add 0.9 * 0.01 * |raw| = 0.003.
+        assert abs(loaded.model.tie_parameter.raw.item() - before) == pytest.approx(0.01, rel=1e-3)
+
+    def test_without_learned_ties_there_is_no_tie_parameter(self, load, decoder):
+        loaded, _ = run(load, decoder, self.PAIRS, ties=Ties.HALF)
+
+        assert loaded.tie_parameter is None
+
+    def test_valid_nll_is_that_of_bradley_terry_whatever_the_objective(self, load, decoder):
+        pairs = [*self.PAIRS, *(replace(one, part=Part.VALID) for one in tiny.snapshot(70)[62:])]
+
+        first = [
+            run(load, decoder, pairs, **settings)[1][0].valid_nll
+            for settings in ({}, {"ties": Ties.RAO_KUPPER, "noise_rate": 0.2, "centring": 1.0, "target_margin": 1.0})
+        ]
+
+        assert first[0] == pytest.approx(first[1], abs=1e-7)
 
 
 @pytest.mark.parametrize(

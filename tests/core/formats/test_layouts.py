@@ -1,6 +1,7 @@
 """Every layout of preference data becomes the same pairs; what cannot be used is refused by line and reason."""
 
 import json
+import re
 from typing import Any
 
 import pandas as pd
@@ -158,6 +159,7 @@ BAD = [
     ({"prompt": [{"role": "wizard", "content": "x"}], "chosen": BEST, "rejected": WORST}, "role"),
     ({"prompt": ASKED, "chosen": "x" * (MAX_TEXT_CHARACTERS + 1), "rejected": WORST}, "1,000,001 characters"),
     (labeled(labeler="j", kind="ai", preference="a", p_a=0.2), "contradicts its own p_a"),
+    (labeled(labeler="j", kind="ai", preference="tie", p_a=0.99), "contradicts its own p_a"),
     (labeled(labeler="j", kind="ai", preference="a", p_a=1.5), r"\[0, 1\]"),
     (labeled(labeler="j", kind="ai", preference="best"), "preference must be one of a, b, tie"),
     (labeled(labeler="j", kind="robot", preference="a"), "kind must be one of"),
@@ -207,3 +209,28 @@ def test_what_is_written_is_read_again(prompt, one, other, preference):
 
     assert again.pair == row.pair == pair_of(prompt, one, other).pair
     assert again.votes == row.votes
+
+
+@pytest.mark.parametrize(
+    ("history", "why"),
+    [
+        (3, "history must be a list"),
+        (["q", "a", "c"], r"history\[0\] must be \[question, answer\], two texts, got q"),
+        ([["q", "a"], [1, 2]], r"history\[1\] must be \[question, answer\], two texts, got \[1, 2\]"),
+    ],
+)
+def test_a_history_that_is_no_list_of_two_texts_is_a_bad_row(history, why):
+    (bad,) = from_dicts([{"instruction": "i", "chosen": "x", "rejected": "y", "history": history}])
+
+    assert isinstance(bad, BadRow)
+    assert re.match(why, bad.reason)
+
+
+@pytest.mark.parametrize("kind", [None, ""])
+def test_a_label_without_a_kind_is_of_the_kind_that_the_user_names(kind):
+    label = {"labeler": "ann", "kind": kind, "preference": "a"}
+    row = {"prompt": "p", "response_a": "x", "response_b": "y", "labels": [label]}
+
+    (found,) = from_dicts([row], ReadOptions(kind=Kind.HUMAN))
+
+    assert [vote.kind for vote in found.votes] == [Kind.HUMAN]

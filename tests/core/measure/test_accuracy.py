@@ -49,6 +49,30 @@ def test_one_prompt_has_no_interval():
     assert np.isnan(found.low)
 
 
+def test_few_prompts_that_are_all_right_leave_room_for_error():
+    found = accuracy(np.ones(4), np.ones(4), prompt=prompts(4))
+
+    assert found.value == found.high == 1.0
+    assert found.low == pytest.approx(1 / (1 + 1.96**2 / 4), abs=1e-4)  # Wilson at share 1: 1 / (1 + z^2 / n) = 0.51
+
+
+def test_many_right_pairs_of_few_prompts_are_as_few_trials_as_prompts():
+    found = accuracy(np.ones(40), np.ones(40), prompt=np.repeat(prompts(4), 10))
+
+    assert found.low == pytest.approx(1 / (1 + 1.96**2 / 4), abs=1e-4)
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says():
+    random = np.random.default_rng(0)
+    held = 0
+    for seed in range(200):
+        margin = random.choice([1.0, -1.0], size=20, p=[0.9, 0.1])
+        found = accuracy(margin, np.ones(20), prompt=prompts(20), seed=seed, resamples=200)
+        held += found.low <= 0.9 <= found.high
+
+    assert held / 200 >= 0.93  # the bootstrap alone: 0.85; draws that are all right have no width
+
+
 def test_the_longer_baseline_gives_half_for_equal_lengths():
     found = always_the_longer(np.array([3, 2]), np.array([1, 2]), np.array([1.0, 1.0]), prompt=prompts(2))
 
@@ -61,9 +85,3 @@ def test_all_right_or_all_wrong_has_wilsons_interval_over_prompts(margin, low, h
 
     # Wilson at 5 of 5: n / (n + z^2) to 1, with z^2 = 1.96^2; two pairs of one prompt say what one says.
     assert (found.low, found.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
-
-
-def test_equal_rewards_everywhere_keep_an_accuracy_of_one_half():
-    found = accuracy(np.zeros(4), np.ones(4), prompt=prompts(4))
-
-    assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
