@@ -42,12 +42,14 @@ class Contents:
         num_without_label: pairs that nobody labeled or decided.
         num_dropped: pairs that a person dropped.
         num_verdicts: pairs whose target is a person's verdict.
+        num_ties: pairs whose target is a tie; None where labels are pooled, which only freezing does.
     """
 
     parts: Mapping[Part, int]
     num_without_label: int
     num_dropped: int
     num_verdicts: int
+    num_ties: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,31 +62,36 @@ class SnapshotSummary(Contents):
 
 def count(conn: Connection, *, dataset_id: int, labeler: str) -> Contents:
     """What a run started now would train on, counted and not frozen."""
-    labeled = select(label_table.c.pair_id).where(
-        label_table.c.labeler_id.in_(labeler_rows.newest_versions(conn, labeler, dataset_id=dataset_id))
-    )
+    versions = labeler_rows.newest_versions(conn, labeler, dataset_id=dataset_id)
+    labeled = select(label_table.c.pair_id).where(label_table.c.labeler_id.in_(versions))
     seen = select(imports.c.id).where(imports.c.published.is_not(None))
     visible = (memberships.c.dataset_id == dataset_id) & memberships.c.import_id.in_(seen)
     is_labeled = memberships.c.pair_id.in_(labeled)
-    by_part = select(memberships.c.part, func.count(), func.count().filter(is_labeled)).where(visible)
-    members, usable = Counter[Part](), Counter[Part]()
-    for part, number, number_labeled in conn.execute(by_part.group_by(memberships.c.part)):
+    is_tied = memberships.c.pair_id.in_(labeled.where(label_table.c.p_a == 0.5, label_table.c.p_tie > 0))
+    by_part = select(
+        memberships.c.part, func.count(), func.count().filter(is_labeled), func.count().filter(is_tied)
+    ).where(visible)
+    members, usable, ties = Counter[Part](), Counter[Part](), 0
+    for part, number, number_labeled, number_tied in conn.execute(by_part.group_by(memberships.c.part)):
         members[Part(part)], usable[Part(part)] = number, number_labeled
+        ties += number_tied
     # Verdicts are few beside labels: each moves its pair from what the labels alone would give.
     decided = verdict_rows.effective(conn, dataset_id=dataset_id)
-    reviewed = select(memberships.c.pair_id, memberships.c.part, is_labeled).where(
+    reviewed = select(memberships.c.pair_id, memberships.c.part, is_labeled, is_tied).where(
         visible, memberships.c.pair_id.in_(list(decided))
     )
     dropped = num_verdicts = 0
-    for pair_id, part, labeled_too in conn.execute(reviewed):
+    for pair_id, part, labeled_too, tied in conn.execute(reviewed):
         is_dropped = decided[pair_id] is Decision.DROP
         usable[Part(part)] += int(not is_dropped) - int(labeled_too)
+        ties += int(decided[pair_id] is Decision.TIE) - int(tied)
         dropped, num_verdicts = dropped + is_dropped, num_verdicts + (not is_dropped)
     return Contents(
         parts={part: usable[part] for part in Part},
         num_without_label=members.total() - usable.total() - dropped,
         num_dropped=dropped,
         num_verdicts=num_verdicts,
+        num_ties=None if labeler_rows.is_pooled(labeler) else ties,
     )
 
 
@@ -118,6 +125,7 @@ def freeze(conn: Connection, *, dataset_id: int, labeler: str, targets: Targets)
         num_without_label=without_label,
         num_dropped=dropped,
         num_verdicts=num_verdicts,
+        num_ties=sum(row.p_a == 0.5 and row.p_tie > 0 for _, row in found),
     )
 
 
@@ -134,8 +142,14 @@ def counts(conn: Connection, snapshot_id: int) -> SnapshotSummary:
     row = conn.execute(select(snapshots).where(snapshots.c.id == snapshot_id)).one_or_none()
     if row is None:
         raise NotFound(f"no snapshot {snapshot_id} in the store")
-    grouped = select(snapshot_pairs.c.part, func.count()).where(snapshot_pairs.c.snapshot_id == snapshot_id)
-    by_part = {Part(part): n for part, n in conn.execute(grouped.group_by(snapshot_pairs.c.part))}
+    tied = (snapshot_pairs.c.p_a == 0.5) & (snapshot_pairs.c.p_tie > 0)
+    grouped = select(snapshot_pairs.c.part, func.count(), func.count().filter(tied)).where(
+        snapshot_pairs.c.snapshot_id == snapshot_id
+    )
+    by_part, ties = {}, 0
+    for part, number, number_tied in conn.execute(grouped.group_by(snapshot_pairs.c.part)):
+        by_part[Part(part)] = number
+        ties += number_tied
     return SnapshotSummary(
         id=row.id,
         hash=bytes(row.hash).hex(),
@@ -143,6 +157,7 @@ def counts(conn: Connection, snapshot_id: int) -> SnapshotSummary:
         num_without_label=row.num_without_label,
         num_dropped=row.num_dropped,
         num_verdicts=row.num_verdicts,
+        num_ties=ties,
     )
 
 

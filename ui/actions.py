@@ -3,11 +3,15 @@
 Knows neither Streamlit nor torch. What takes long lives in `ui.worker`.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import math
 import os
+import shlex
+import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +34,7 @@ from ui.processes import Store, tend
 DEMO = "demo"
 DEMO_LABELER = "demo-rule"
 _UPLOADS = "uploads"
+_ABANDONED_SECONDS = 3600.0  # an upload is looked at for minutes; younger ones may be another tab's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +61,10 @@ def layouts() -> tuple[str, ...]:
     return tuple(layout.name for layout in formats.LAYOUTS)
 
 
-def read_options(*, format_: str | None, mapping: str, labeler: str, kind: Kind) -> ReadOptions:
-    """What a user typed about a file; `mapping` is `name=column` pairs joined by commas."""
+def read_options(*, format_: str | None, mapping: str | Mapping[str, str], labeler: str, kind: Kind) -> ReadOptions:
+    """What a user said about a file; a `mapping` that was typed is `name=column` pairs joined by commas."""
+    if not isinstance(mapping, str):
+        return ReadOptions(format=format_, mapping=dict(mapping), labeler=labeler, kind=kind)
     parts = [part.split("=", 1) for part in mapping.split(",") if part.strip()]
     if any(len(part) != 2 or not part[0].strip() or not part[1].strip() for part in parts):
         raise BadConfig(f"columns are name=column pairs joined by commas (prompt=question,...), got {mapping!r}")
@@ -75,17 +82,32 @@ def preview_file(path: Path, options: ReadOptions) -> formats.Preview:
 def keep_upload(store: Store, name: str, content: bytes) -> Path:
     """An uploaded file's place beside the store until it is imported; the same content is written once."""
     path = store.folder / _UPLOADS / hashlib.sha256(content).hexdigest()[:16] / Path(name).name
-    if not path.exists():
+    if path.exists():
+        return path
+    beside = path.with_name(path.name + ".partial")
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        beside.write_bytes(content)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise TiebreakError(f"the uploaded file cannot be kept beside the store: {error.strerror}") from None
     return path
 
 
 def forget_upload(store: Store, path: Path) -> None:
-    """Remove an imported upload; a file that lies elsewhere is the user's and stays."""
+    """Remove an upload that was imported, refused or replaced; a file that lies elsewhere is the user's and stays."""
     if path.parent.parent == store.folder / _UPLOADS:
         path.unlink(missing_ok=True)
-        path.parent.rmdir()
+        with contextlib.suppress(OSError):  # gone already, or the same content under another name is still there
+            path.parent.rmdir()
+
+
+def forget_abandoned_uploads(store: Store) -> None:
+    """Remove what tabs that were closed before an import left behind."""
+    for folder in (store.folder / _UPLOADS).glob("*"):
+        if folder.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def import_file(  # noqa: PLR0913 - one keyword for each option of the command
@@ -113,6 +135,40 @@ def import_file(  # noqa: PLR0913 - one keyword for each option of the command
         if split is None and returning.parts:
             datasets.declare_parts(conn, dataset, returning.parts)
         verdicts.bring_back(conn, returning.spoken)
+
+
+def command(store: Store, *words: str) -> str:
+    """A call of the command line that does what a page does, to be pasted into a shell anywhere."""
+    path = connect.store_path(store.url)
+    # The URL of another store may hold a password: there TIEBREAK_STORE says which store is meant.
+    return shlex.join(["tiebreak", *(() if path is None else ("--store", str(path))), *words])
+
+
+def import_command(
+    store: Store, path: Path, *, dataset: str, options: ReadOptions, split: Part | None = None, skip_bad: bool = False
+) -> str:
+    """`import_file` with the same arguments, as a command."""
+    columns = ",".join(f"{name}={column}" for name, column in options.mapping.items() if name != column)
+    words = ["import", str(path), "--dataset", dataset, "--labeler", options.labeler, "--kind", options.kind.value]
+    words += [] if options.format is None else ["--format", options.format]
+    words += ["--map", columns] if columns else []
+    words += [] if split is None else ["--split", split.value]
+    return command(store, *words, *(["--skip-bad"] if skip_bad else []))
+
+
+def train_command(
+    store: Store, *, dataset: str, labeler: str, settings: Mapping[str, object], name: str | None = None
+) -> str:
+    """`start_training` with the same arguments, as a command; settings at their default are left out."""
+    defaults = TrainConfig()
+    named = {"backbone", "method"}
+    words = ["train", "--dataset", dataset, "--labeler", labeler]
+    for key in sorted(named & settings.keys()):
+        words += [f"--{key}", str(settings[key])]
+    for key, value in settings.items():
+        if key not in named and value != getattr(defaults, key):
+            words += ["--set", f"{key}={value}"]
+    return command(store, *words, *(["--name", name] if name else []))
 
 
 def index_words(store: Store) -> Iterator[search.IndexState]:

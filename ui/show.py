@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -155,6 +156,28 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def import_words(counts: ImportCounts, *, done: bool) -> str:
+    """What an import did, or would do, in sentences; what there is none of is not said."""
+    added = f"{counted(counts.added, 'pair')} {'added' if done else 'would be added'} to {counts.dataset}."
+    again = counts.read - counts.added - counts.duplicates if not counts.skipped else 0
+    said = [
+        (again, f"{again:,} already there {'got' if done else 'would get'} another label."),
+        (counts.duplicates, f"{counts.duplicates:,} already there, with the same label, change nothing."),
+        (counts.identical, f"{counts.identical:,} with identical responses left out."),
+        (counts.conflicts, f"On {counted(counts.conflicts, 'pair')} a labeler contradicts itself."),
+        (counts.skipped, f"{counted(counts.skipped, 'row')} {'left out as unreadable' if done else 'cannot be used'}."),
+    ]
+    return " ".join([added, *(words for number, words in said if number)])
+
+
+def refused_rows(counts: ImportCounts) -> list[dict[str, object]]:
+    """The first row of each reason, and how many there are of it."""
+    return [
+        {"line": bad.first.line, "why it cannot be used": bad.first.reason, "rows of this kind": bad.count}
+        for bad in counts.bad
+    ]
+
+
 def ago(when: float) -> str:
     return f"{duration(time.time() - when)} ago"
 
@@ -190,6 +213,36 @@ def measured(metrics: Mapping[str, object]) -> None:
         say(f"  against {name}: {percent(value.get('value'))} ({value.get('num_decided')} pairs)")
     numbers = ((key, metrics.get(key)) for key in ("nll", "brier", "ece", "temperature"))
     say("  " + ", ".join(f"{key} {value:.3f}" for key, value in numbers if isinstance(value, int | float)))
+
+
+def calibration_words(metrics: Mapping[str, Any]) -> str:
+    """What a run's calibration on some pairs says, in one sentence; empty where nothing was measured."""
+    gap, error, band = metrics.get("gap"), metrics.get("ece"), metrics.get("ece_null") or {}
+    decided = (metrics.get("accuracy") or {}).get("num_decided", 0)
+    if gap is None or error is None or band.get("high") is None:
+        return ""
+    if error <= band["high"]:
+        return f"As far as {counted(decided, 'pair')} can tell, it is right as often as it is sure."
+    if abs(gap) < error / 2:
+        return "It is too sure of some pairs and too modest about others: see where the curve leaves the line."
+    right = metrics["accuracy"]["value"]
+    verdict = "too sure" if gap > 0 else "too modest"
+    return f"It is {verdict}: on average it is {percent(right + gap)} sure and right on {percent(right)}."
+
+
+def temperature_words(interval: Mapping[str, Any]) -> str:
+    """What the interval of a temperature says about a model."""
+    low, high = interval.get("low"), interval.get("high")
+    if low is None or high is None:
+        return "how certain it is, is not known"
+    verdict = "it is too sure" if low > 1 else "it is too modest" if high < 1 else "1 would do as well"
+    return f"{verdict}: {low:.2f} to {high:.2f}"
+
+
+def left_out_words(metrics: Mapping[str, Any]) -> str:
+    """How many subsets are too small to be drawn; empty where none is, or nobody counted."""
+    small = metrics.get("num_small_subsets") or 0
+    return f"{counted(small, 'more subset')} with fewer than 5 decided pairs left out." if small else ""
 
 
 def counts_object(counts: ImportCounts) -> dict[str, object]:

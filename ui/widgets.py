@@ -2,18 +2,25 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from core.config import Method
 from core.errors import TiebreakError
-from core.records import Decision, Message, Order, Pair, Preference, RunState
+from core.formats import ReadOptions
+from core.records import Decision, Message, Order, Pair, Part, Preference, RunState
 from db import connect, runs
+from db.imports import ImportCounts
 from db.pairs import StoredPair
-from ui import actions, machine, plots, show, state
+from ui import actions, columns, machine, plots, show, state
 from ui.processes import is_over, tend
 from ui.show import duration, percent
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 REFRESH_SECONDS = 2.0
 _STATE_COLOUR = {
@@ -166,19 +173,25 @@ def side_by_side(pair: Pair, *, order: Order = Order.AB, titles: tuple[str, str]
     """A pair as untrusted text: no Markdown, no HTML, nothing that loads."""
     prompt(pair.prompt)
     responses = (pair.response_a, pair.response_b)
-    columns = st.columns(2, border=True)
-    for column, title, response in zip(
-        columns, titles, responses if order is Order.AB else responses[::-1], strict=True
-    ):
+    sides = st.columns(2, border=True)
+    for column, title, response in zip(sides, titles, responses if order is Order.AB else responses[::-1], strict=True):
         with column:
             st.caption(title)
             st.text(response)
 
 
+def cards() -> "list[DeltaGenerator]":
+    """Four places for measures: in one row where there is room, else two by two."""
+    row = st.container(horizontal=True)
+    halves = [row.container(horizontal=True, height="stretch") for _ in range(2)]
+    return [half for half in halves for _ in range(2)]
+
+
 def measure(label: str, value: str, under: str, *, help_: str | None = None) -> None:
     """A number, large, with its interval or baseline right under it."""
-    with st.container(border=True, height="stretch"):
-        st.metric(label, value, help=help_)
+    with st.container(border=True, height="stretch", gap="xxsmall"):
+        st.caption(label, help=help_)  # the metric's own label is cut off in a narrow column
+        st.metric(label, value, label_visibility="collapsed")
         st.caption(plain(under))
 
 
@@ -190,6 +203,89 @@ def accuracy_words(metrics: Mapping[str, Any]) -> tuple[str, str]:
     longer = (metrics.get("longer") or {}).get("value")
     interval = "" if found.get("low") is None else f"{percent(found['low'])} to {percent(found['high'])}, "
     return percent(found["value"]), f"{interval}always the longer: {percent(longer)}"
+
+
+def kept_upload(uploaded: "UploadedFile | None") -> Path | None:
+    """Where an uploaded file lies until it is imported; the one that it replaces is removed."""
+    store = state.store()
+    _clear_uploads(store.url)
+    path = None if uploaded is None else actions.keep_upload(store, uploaded.name, uploaded.getvalue())
+    before = st.session_state.get("import_kept")
+    if before is not None and before != str(path):
+        actions.forget_upload(store, Path(before))
+    st.session_state["import_kept"] = None if path is None else str(path)
+    return path
+
+
+@st.cache_resource(show_spinner=False)
+def _clear_uploads(url: str) -> None:
+    """Once a process and store, so at the start of the app."""
+    del url  # only names the cached entry
+    actions.forget_abandoned_uploads(state.store())
+
+
+def would_import(path: Path, *, dataset: str, options: ReadOptions, split: Part | None) -> ImportCounts:
+    """What an import would do to the store as it is; counted again only when something of it has changed."""
+    written = path.stat()
+    versions = tuple((one.name, one.data_version) for one in state.all_datasets())
+    return _would_import(
+        state.store().url, (str(path), written.st_size, written.st_mtime), dataset, options, split, versions
+    )
+
+
+@st.cache_data(max_entries=8, show_spinner="Counting what the file would add")
+def _would_import(
+    url: str,
+    file: tuple[str, int, float],
+    dataset: str,
+    options: ReadOptions,
+    split: Part | None,
+    versions: tuple[tuple[str, int], ...],
+) -> ImportCounts:
+    del url, versions  # only name the cached entry
+    counting = actions.import_file(
+        state.store(), Path(file[0]), dataset=dataset, options=options, split=split, skip_bad=True, dry_run=True
+    )
+    return list(counting)[-1]
+
+
+def import_error(error: TiebreakError, path: Path) -> str:
+    """Why a file is refused, in this page's words: the file by its name, the box instead of the option."""
+    words = str(error).replace(str(path), path.name)
+    return plain(words.replace("leave bad rows out with --skip-bad", "tick the box that leaves bad rows out"))
+
+
+def column_pickers(
+    found: Sequence[str], shape: columns.Shape, guessed: Mapping[str, str], *, file: str
+) -> dict[str, str]:
+    """One box for each column that a shape needs or may have; our name -> the file's column, as far as chosen."""
+    chosen = {}
+    with st.container(horizontal=True):
+        for name in (*shape.needed, *shape.optional):
+            column = st.selectbox(
+                columns.TITLES[name] + ("" if name in shape.needed else " (optional)"),
+                list(found),
+                index=list(found).index(guessed[name]) if name in guessed else None,
+                placeholder="no column",
+                key=f"import_column_{name}_{file}",
+                width=210,
+            )
+            if column is not None:
+                chosen[name] = column
+    return chosen
+
+
+def bring_back_removed() -> None:
+    """While this session's last removed dataset is gone: its name and the way back."""
+    name = st.session_state.get("removed_dataset")
+    if name is None or any(one.name == name for one in state.all_datasets()):
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.write(f"{plain(name)} is removed.")
+        if st.button("Bring it back", key="restore_dataset"):
+            actions.restore_dataset(state.store(), name)
+            state.choose_dataset(name)
+            st.rerun()
 
 
 def twin(command: str) -> None:
@@ -253,9 +349,9 @@ def verdict_buttons(stored: StoredPair, *, order: Order, labeler: str, side: obj
         ("Drop the pair", "drop", "X", Decision.DROP),
         ("Skip", "skip", "S", None),
     ]
-    columns = st.columns(6)
-    for column, (words, key, shortcut, decision) in zip(columns, choices, strict=False):
-        column.button(
+    row = st.container(horizontal=True)
+    for words, key, shortcut, decision in choices:
+        row.button(
             words,
             key=f"verdict_{key}",
             shortcut=shortcut,
@@ -264,7 +360,7 @@ def verdict_buttons(stored: StoredPair, *, order: Order, labeler: str, side: obj
             on_click=_decide,
             args=(stored, decision, order, labeler, label_side),
         )
-    columns[5].button("Undo", key="verdict_undo", shortcut="U", width="stretch", on_click=_undo)
+    row.button("Undo", key="verdict_undo", shortcut="U", width="stretch", on_click=_undo)
 
 
 def _decide(

@@ -1,10 +1,11 @@
 """Are probabilities what they say? sigmoid(margin / T) against labels, in an orientation that cannot flatter."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit, log_expit
 from scipy.stats import binomtest
 
@@ -12,6 +13,7 @@ Array = npt.NDArray[np.float64]
 LEAST_DECIDED = 20
 MAX_BINS, PAIRS_A_BIN = 15, 50
 _LOG_T_RANGE = (-4.0, 6.0)
+_HALF_CHI_SQUARED = 1.92
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
-    """Where the ECE of a perfectly calibrated model of the same size and confidence lies, 95 %."""
+    """Where a number lies, 95 %."""
 
     low: float
     high: float
@@ -89,7 +91,11 @@ def ece(margin: Array, p_a: Array, *, temperature: float = 1.0) -> float:
 
 
 def ece_null_band(margin: Array, p_a: Array, *, temperature: float = 1.0, seed: int = 0, draws: int = 200) -> Band:
-    """Simulate labels that the model's own confidence predicts exactly: a small set has an ECE even then."""
+    """Simulate labels that the model's own confidence predicts exactly: a small set has an ECE even then.
+
+    Returns:
+        Where the ECE of a perfectly calibrated model of the same size and confidence lies.
+    """
     confidence, _ = _confidence(margin, p_a, temperature)
     if not len(confidence):
         return Band(low=float("nan"), high=float("nan"))
@@ -124,6 +130,41 @@ def fit_temperature(margin: Array, p_a: Array) -> float:
         lambda log_t: nll(margin, p_a, temperature=float(np.exp(log_t))), bounds=_LOG_T_RANGE, method="bounded"
     )
     return float(np.exp(found.x))
+
+
+def temperature_interval(margin: Array, p_a: Array) -> Band:
+    """The temperatures that these pairs do not speak against, 95 %; nan with too few pairs, as `fit_temperature`.
+
+    Those whose summed NLL is less than 1.92, half the 95 % point of chi-squared with one degree, above the least.
+    """
+    best = fit_temperature(margin, p_a)
+    if np.isnan(best):
+        return Band(low=float("nan"), high=float("nan"))
+    margin, p_a = _usable(margin, p_a)
+    finite = np.isfinite(margin)
+    margin, p_a = margin[finite], p_a[finite]
+    least = nll(margin, p_a, temperature=best)
+
+    def above(log_t: float) -> float:
+        return len(margin) * (nll(margin, p_a, temperature=float(np.exp(log_t))) - least) - _HALF_CHI_SQUARED
+
+    ends = []
+    for edge in _LOG_T_RANGE:
+        # A side on which no temperature is bad enough is open: a model that is always right may be as sure as it likes.
+        is_open = above(edge) < 0
+        ends.append(np.exp(edge if is_open else brentq(above, *sorted((edge, np.log(best))))))
+    return Band(low=float(ends[0]), high=float(ends[1]))
+
+
+def too_sure_by(bins: Sequence[Bin]) -> float:
+    """Mean confidence less the share that is right, over all pairs of some bins; below 0: too modest. nan of none."""
+    total = sum(one.count for one in bins)
+    return sum(one.count * (one.confidence - one.accuracy) for one in bins) / total if total else float("nan")
+
+
+def pairs_for_bins(bins: int) -> int:
+    """How many decided pairs give so many points of the reliability curve."""
+    return bins * PAIRS_A_BIN
 
 
 def _confidence(margin: Array, p_a: Array, temperature: float) -> tuple[Array, Array]:

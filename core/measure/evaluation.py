@@ -9,7 +9,17 @@ import numpy as np
 import pandas as pd
 
 from core.measure.accuracy import Accuracy, accuracy, always_the_first, always_the_longer
-from core.measure.calibration import Band, Bin, brier, ece, ece_null_band, nll, reliability
+from core.measure.calibration import (
+    Band,
+    Bin,
+    brier,
+    ece,
+    ece_null_band,
+    nll,
+    reliability,
+    temperature_interval,
+    too_sure_by,
+)
 
 LEAST_SUBSET = 5
 
@@ -22,7 +32,14 @@ class Subset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Measures with their uncertainty and baselines. Those named `calibrated_` are after the temperature."""
+    """Measures with their uncertainty and baselines. Those named `calibrated_` are after the temperature.
+
+    Attributes:
+        temperature: fitted on other pairs.
+        temperature_here: the temperatures that these pairs do not speak against; around 1 where calibration is right.
+        gap: mean confidence less the share that is right; above 0: too sure.
+        subsets: those with at least `LEAST_SUBSET` decided pairs; num_small_subsets counts the others.
+    """
 
     num_pairs: int
     accuracy: Accuracy
@@ -32,12 +49,15 @@ class Evaluation:
     brier: float
     ece: float
     ece_null: Band
+    gap: float
     temperature: float
+    temperature_here: Band
     calibrated_nll: float
     calibrated_ece: float
     reliability: tuple[Bin, ...]
     calibrated_reliability: tuple[Bin, ...]
     subsets: tuple[Subset, ...]
+    num_small_subsets: int
 
     def to_dict(self) -> dict[str, object]:
         """JSON-ready; an absent number is None."""
@@ -57,6 +77,8 @@ def evaluate(frame: pd.DataFrame, *, temperature: float | None) -> Evaluation:
     prompt = frame["prompt"].to_numpy()
     known = temperature is not None and math.isfinite(temperature)
     scale = float(temperature) if known and temperature is not None else 1.0
+    bins = reliability(margin, p_a)
+    subsets = _subsets(frame)
     first = pd.to_numeric(frame["a_first"], errors="coerce").to_numpy(np.float64)
     return Evaluation(
         num_pairs=len(frame),
@@ -67,12 +89,15 @@ def evaluate(frame: pd.DataFrame, *, temperature: float | None) -> Evaluation:
         brier=brier(margin, p_a),
         ece=ece(margin, p_a),
         ece_null=ece_null_band(margin, p_a),
+        gap=too_sure_by(bins),
         temperature=scale if known else float("nan"),
+        temperature_here=temperature_interval(margin, p_a),
         calibrated_nll=nll(margin, p_a, temperature=scale) if known else float("nan"),
         calibrated_ece=ece(margin, p_a, temperature=scale) if known else float("nan"),
-        reliability=tuple(reliability(margin, p_a)),
+        reliability=tuple(bins),
         calibrated_reliability=tuple(reliability(margin, p_a, temperature=scale)) if known else (),
-        subsets=_subsets(frame),
+        subsets=subsets,
+        num_small_subsets=int(frame["subset"].nunique()) - len(subsets),
     )
 
 

@@ -82,7 +82,18 @@ def test_counting_says_what_freezing_would_hold_and_writes_nothing(five, decisio
         num_without_label=frozen.num_without_label,
         num_dropped=frozen.num_dropped,
         num_verdicts=frozen.num_verdicts,
+        num_ties=None if labeler == "ai" else frozen.num_ties,
     )
+
+
+def test_ties_are_counted_and_votes_that_cancel_are_none(five):
+    with connect.read(five) as conn:
+        counted = snapshots.count(conn, dataset_id=dataset_id(five), labeler="judge")
+    frozen = freeze(five)
+    with connect.read(five) as conn:
+        stored = snapshots.counts(conn, frozen.id)
+
+    assert counted.num_ties == frozen.num_ties == stored.num_ties == 1
 
 
 def test_a_verdict_wins_over_the_label_and_decides_pairs_without_one(five):

@@ -1,4 +1,4 @@
-"""Export: a proven checkpoint to a folder, a dataset with its labels and verdicts to a file."""
+"""Export: a proven checkpoint to a folder, a dataset with its labels and verdicts to a file; or a dataset goes."""
 
 from pathlib import Path
 
@@ -10,17 +10,20 @@ from db import connect, runs
 from ui import actions, show, state, widgets
 
 widgets.begin("Export")
+widgets.bring_back_removed()
 widgets.needs_dataset()
 
 here, store = state.dataset(), state.store()
 with connect.read(store.engine) as conn:
-    found = [run for run in runs.all(conn) if run.kind is RunKind.TRAIN and run.checkpoint]
-    exported = [run for run in runs.all(conn) if run.kind is RunKind.EXPORT][:5]
+    known = runs.all(conn)
+found = [run for run in known if run.kind is RunKind.TRAIN and run.checkpoint]
+exported = [run for run in known if run.kind is RunKind.EXPORT][:5]
 
 st.subheader("A model")
 if not found:
     st.info("No model is trained yet.")
-    st.page_link("ui/pages/train.py", label="Train a model", icon=":material/model_training:")
+    if st.button("Train a model", key="export_train", type="primary"):
+        st.switch_page("ui/pages/train.py")
 else:
     by_id = {run.id: run for run in found}
     chosen = st.selectbox(
@@ -41,7 +44,7 @@ else:
                 st.error(widgets.plain(str(error)))
                 st.stop()
             st.rerun()
-        widgets.twin(f"tiebreak export {chosen} {folder.strip() or 'DIR'}")
+        widgets.twin(actions.command(store, "export", str(chosen), folder.strip() or "DIR"))
     for run in exported:
         with st.container(horizontal=True, vertical_alignment="center"):
             widgets.badge(run)
@@ -52,10 +55,14 @@ st.write(f"{here.num_pairs:,} pairs of {widgets.plain(here.name)}, with every la
 with st.container(horizontal=True):
     if st.button("Prepare the file", key="export_data"):
         path = store.folder / "exports" / f"{here.name}.jsonl"
-        with st.spinner(f"Writing {here.num_pairs:,} pairs"):
-            actions.export_data(store, dataset=here.name, path=path)
+        try:
+            with st.spinner(f"Writing {here.num_pairs:,} pairs"):
+                actions.export_data(store, dataset=here.name, path=path)
+        except TiebreakError as error:
+            st.error(widgets.plain(str(error)))
+            st.stop()
         st.session_state["exported_data"] = str(path)
-    widgets.twin(f"tiebreak export-data --dataset {here.name} {here.name}.jsonl")
+    widgets.twin(actions.command(store, "export-data", "--dataset", here.name, f"{here.name}.jsonl"))
 ready = Path(st.session_state.get("exported_data", "none yet"))
 if ready.exists() and ready.stem == here.name:
     st.download_button(
@@ -64,3 +71,15 @@ if ready.exists() and ready.stem == here.name:
         file_name=f"{here.name}.jsonl",
         key="export_download",
     )
+
+st.subheader("Remove a dataset")
+st.write(
+    f"Hides {widgets.plain(here.name)} from every page. Its runs, checkpoints and verdicts stay, and it can be "
+    "brought back: here until this tab is closed, later on the command line with `--undo`."
+)
+with st.container(horizontal=True):
+    if st.button(f"Remove {widgets.plain(here.name)}", key="remove_dataset"):
+        actions.remove_dataset(store, here.name)
+        st.session_state["removed_dataset"] = here.name
+        st.rerun()
+    widgets.twin(actions.command(store, "remove", "--dataset", here.name))

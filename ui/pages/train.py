@@ -6,12 +6,16 @@ from core.config import EMBEDDED_BACKBONE, Method, Overflow, Targets, Ties, Trai
 from core.errors import TiebreakError
 from core.records import Part
 from db import connect, labelers
-from ui import actions, machine, state, widgets
+from ui import actions, machine, show, state, widgets
 
 METHODS = {
     Method.PROBE: "Probe: a head on the frozen backbone. Its features are computed once, then a run takes seconds.",
     Method.LORA: "LoRA: small adapters in the backbone are trained. More accurate with thousands of pairs, slower.",
     Method.FULL: "Full: every weight is trained. For a GPU and many pairs.",
+}
+HELD_OUT = {
+    Part.VALID: "to choose the checkpoint and the temperature by",
+    Part.TEST: "to report an accuracy on",
 }
 DEFAULTS = TrainConfig()
 
@@ -23,7 +27,8 @@ with connect.read(state.store().engine) as conn:
     found = labelers.summaries(conn, here.id)
 if not found:
     st.info("These pairs have no labels yet, so there is nothing to learn from. Import a file that has labels.")
-    st.page_link("ui/pages/import.py", label="Import labels", icon=":material/note_add:")
+    if st.button("Import labels", key="train_import", type="primary"):
+        st.switch_page("ui/pages/import.py")
     st.stop()
 names = list(dict.fromkeys(one.name for one in found))
 counts = {one.name: one.num_labels for one in found}
@@ -84,14 +89,30 @@ left_out = f"; {plan.num_without_label:,} without a label" if plan.num_without_l
 left_out += f"; {plan.num_dropped:,} dropped by people" if plan.num_dropped else ""
 verdicts = f", {plan.num_verdicts:,} of them decided by people" if plan.num_verdicts else ""
 st.write(
-    f"**{plan.parts[Part.TRAIN]:,} pairs to train on**{verdicts}; {plan.parts[Part.VALID]:,} to choose the checkpoint, "
-    f"{plan.parts[Part.TEST]:,} to report on, which no training ever sees{left_out}."
+    f"**{show.counted(plan.parts[Part.TRAIN], 'pair')} to train on**{verdicts}; {plan.parts[Part.VALID]:,} to choose "
+    f"the checkpoint, {plan.parts[Part.TEST]:,} to report on, which no training ever sees{left_out}."
 )
+every = sum(plan.parts.values())
+if plan.num_ties and plan.num_ties == every:
+    st.warning(f"All {every:,} labels are ties: nothing says which response is better, so there is nothing to learn.")
+elif plan.num_ties:
+    st.write(
+        f"Among these {every:,}: {show.counted(plan.num_ties, 'tie')}. "
+        + ("A tie pulls both rewards together." if settings["ties"] == Ties.HALF.value else "Training leaves ties out.")
+    )
+unheld = [words for part, words in HELD_OUT.items() if plan.parts[part] == 0]
+if unheld and every:
+    st.warning(
+        f"No pair is held out {' or '.join(unheld)}. "
+        "1 prompt in 10 goes to each; import pairs of more prompts, or a file as the missing part."
+    )
 with st.container(horizontal=True):
     start = st.button("Start training", key="train_start", type="primary", disabled=plan.parts[Part.TRAIN] == 0)
-    changed = {key: value for key, value in settings.items() if value != getattr(DEFAULTS, key) and key != "method"}
-    words = "".join(f" --set {key}={value}" for key, value in changed.items())
-    widgets.twin(f"tiebreak train --dataset {here.name} --labeler {labeler} --method {method.value}{words}")
+    widgets.twin(
+        actions.train_command(
+            state.store(), dataset=here.name, labeler=labeler, settings=settings, name=name.strip() or None
+        )
+    )
 if start:
     try:
         run_id = actions.start_training(

@@ -77,3 +77,11 @@ def test_the_longer_baseline_gives_half_for_equal_lengths():
     found = always_the_longer(np.array([3, 2]), np.array([1, 2]), np.array([1.0, 1.0]), prompt=prompts(2))
 
     assert found.value == 0.75
+
+
+@pytest.mark.parametrize(("margin", "low", "high"), [(1.0, 5 / (5 + 3.8415), 1.0), (-1.0, 0.0, 3.8415 / (5 + 3.8415))])
+def test_all_right_or_all_wrong_has_wilsons_interval_over_prompts(margin, low, high):
+    found = accuracy(np.full(10, margin), np.ones(10), prompt=np.repeat(prompts(5), 2))
+
+    # Wilson at 5 of 5: n / (n + z^2) to 1, with z^2 = 1.96^2; two pairs of one prompt say what one says.
+    assert (found.low, found.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))

@@ -5,7 +5,18 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import brier_score_loss, log_loss
 
-from core.measure.calibration import brier, ece, ece_null_band, fit_temperature, nll, reliability
+from core.measure.calibration import (
+    Bin,
+    brier,
+    ece,
+    ece_null_band,
+    fit_temperature,
+    nll,
+    pairs_for_bins,
+    reliability,
+    temperature_interval,
+    too_sure_by,
+)
 
 
 def simulated(count, *, true_temperature=1.0, seed=0):
@@ -80,3 +91,48 @@ def test_infinite_margins_are_certain_not_broken():
 
     assert nll(margin, p_a) == 0.0
     assert ece(margin, p_a) == 0.0
+
+
+def test_the_interval_of_the_temperature_holds_the_truth_in_most_samples():
+    inside = 0
+    for seed in range(40):
+        found = temperature_interval(*simulated(300, true_temperature=2.0, seed=seed))
+        inside += found.low <= 2.0 <= found.high
+
+    assert inside >= 34  # binomial(40, .95): five sd below its mean
+
+
+def test_more_pairs_narrow_the_interval_of_the_temperature():
+    few, many = (temperature_interval(*simulated(count)) for count in (100, 10_000))
+
+    # The width goes with the root of the count: ten times narrower.
+    assert (few.high - few.low) / (many.high - many.low) == pytest.approx(10, rel=0.4)
+
+
+def test_a_model_that_is_always_right_may_be_as_sure_as_it_likes():
+    found = temperature_interval(np.ones(30), np.ones(30))
+
+    assert found.low == pytest.approx(math.exp(-4))  # the least temperature that is tried
+    assert found.high < 1
+
+
+def test_too_few_pairs_have_no_interval_of_the_temperature():
+    found = temperature_interval(np.ones(5), np.ones(5))
+
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
+def test_too_sure_is_confidence_less_share_right_over_all_pairs():
+    def of(confidence, accuracy, count):
+        return Bin(confidence=confidence, accuracy=accuracy, low=0.0, high=1.0, count=count)
+
+    assert too_sure_by([of(0.9, 0.6, 10), of(0.6, 0.7, 30)]) == pytest.approx(0.0)  # (10 * .3 - 30 * .1) / 40
+    assert math.isnan(too_sure_by([]))
+
+
+@pytest.mark.parametrize("bins", [1, 5, 15])
+def test_pairs_for_bins_gives_that_many_bins(bins):
+    margin, p_a = simulated(pairs_for_bins(bins))
+
+    assert len(reliability(margin, p_a)) == bins

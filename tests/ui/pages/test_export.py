@@ -1,0 +1,56 @@
+"""Export: files that can be taken away, and a dataset that goes and comes back."""
+
+import shlex
+
+from core.errors import TiebreakError
+from db import connect, datasets
+from tests.ui.pages.test_pages import opened, words_of
+from ui import actions
+from ui.processes import Store
+
+
+def names(store: Store) -> list[str]:
+    with connect.read(store.engine) as conn:
+        return [one.name for one in datasets.all(conn)]
+
+
+def test_a_removed_dataset_is_brought_back_with_one_click(empty: Store):
+    for _ in actions.load_demo(empty):
+        pass
+    app = opened("export")
+
+    app.button(key="remove_dataset").click().run()
+    assert names(empty) == []
+    assert "demo is removed" in words_of(app)
+
+    app.button(key="restore_dataset").click().run()
+    assert not app.exception
+    assert names(empty) == ["demo"]
+    assert app.sidebar.selectbox(key="dataset").value == "demo"
+    assert "demo is removed" not in words_of(app)
+
+
+def test_a_file_that_cannot_be_written_is_said_in_a_sentence(empty: Store, monkeypatch):
+    for _ in actions.load_demo(empty):
+        pass
+    app = opened("export")
+
+    def full(*_args, **_keywords):
+        raise TiebreakError("cannot write demo: No space left on device")
+
+    monkeypatch.setattr(actions, "export_data", full)
+    app.button(key="export_data").click().run()
+
+    assert not app.exception
+    assert "No space left on device" in app.error[0].value
+
+
+def test_the_commands_name_their_store(empty: Store):
+    for _ in actions.load_demo(empty):
+        pass
+    app = opened("export")
+
+    commands = [shlex.split(code.value) for code in app.code if code.value.startswith("tiebreak")]
+
+    assert [words[3] for words in commands] == ["export-data", "remove"]
+    assert all(words[1] == "--store" for words in commands)

@@ -1,0 +1,67 @@
+"""Train says what there is to learn from before a run is started."""
+
+import json
+import shlex
+
+import pytest
+
+from core.formats import ReadOptions
+from core.records import Part
+from tests.ui.pages.test_pages import opened, words_of
+from ui import actions
+from ui.processes import Store
+
+
+def put(store: Store, preferences: list[str], *, split: Part | None = None, name: str = "ties") -> None:
+    path = store.folder.parent / f"{name}.jsonl"
+    rows = [
+        {"prompt": f"{i}?", "response_a": "Yes.", "response_b": "No.", "preference": preference}
+        for i, preference in enumerate(preferences)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    for _ in actions.import_file(store, path, dataset=name, options=ReadOptions(), split=split):
+        pass
+
+
+def warnings_of(app) -> str:
+    return " ".join(str(warning.value) for warning in app.warning)
+
+
+def test_ties_are_counted_before_training(empty: Store):
+    put(empty, ["tie"] * 7 + ["a"] * 33)
+
+    assert "Among these 40: 7 ties. A tie pulls both rewards together." in words_of(opened("train"))
+
+
+def test_nothing_but_ties_is_warned_of(empty: Store):
+    put(empty, ["tie"] * 29)
+
+    assert "All 29 labels are ties" in warnings_of(opened("train"))
+
+
+@pytest.mark.parametrize(
+    ("split", "words"), [(Part.TRAIN, "to choose the checkpoint and the temperature by or to report"), (None, None)]
+)
+def test_no_held_out_pair_is_warned_of(empty: Store, split: Part | None, words: str | None):
+    put(empty, ["a"] * 60, split=split)
+
+    said = warnings_of(opened("train"))
+
+    assert (words in said) if words else said == ""
+
+
+def test_the_command_carries_every_choice_and_the_store_quoted(empty: Store):
+    put(empty, ["a"] * 40, name="my pairs; $HOME")
+    app = opened("train")
+    app.text_input(key="train_name").set_value("it's a name").run()
+    app.segmented_control(key="train_method").set_value("lora").run()
+    app.text_input(key="train_max_tokens").set_value("64").run()
+
+    (code,) = [code.value for code in app.code if code.value.startswith("tiebreak")]
+
+    words = shlex.split(code)
+    assert words[:2] == ["tiebreak", "--store"]
+    assert words[words.index("--dataset") + 1] == "my pairs; $HOME"
+    assert words[words.index("--name") + 1] == "it's a name"
+    assert words[words.index("--method") + 1] == "lora"
+    assert "max_tokens=64" in words
