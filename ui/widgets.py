@@ -54,6 +54,27 @@ def needs_dataset() -> None:
     st.stop()
 
 
+def ask_reviewer() -> None:
+    """Ask for the name that verdicts are kept under; once, since it stays in the URL."""
+    with st.container(border=True):
+        st.subheader("Who is deciding?")
+        st.write("Each verdict is kept under a name, so that several people can decide and nobody's word is lost.")
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            st.text_input("Your name", key="reviewer_name", on_change=_name_reviewer, max_chars=80, width=300)
+            st.button("Start", key="reviewer_start", type="primary")
+
+
+def reviewer_note(reviewer: str) -> None:
+    """Whose verdicts these are, and a way to be somebody else."""
+    st.caption(f"You decide as {plain(reviewer)}.")
+    st.button("Change the name", key="reviewer_change", type="tertiary", on_click=state.forget, args=("reviewer",))
+
+
+def _name_reviewer() -> None:
+    if name := st.session_state["reviewer_name"].strip():
+        state.keep("reviewer", name)
+
+
 def load_demo_button(*, primary: bool = False) -> None:
     """Import the shipped pairs with one click."""
     if st.button("Load the demo pairs", key="load_demo", type="primary" if primary else "secondary"):
@@ -67,16 +88,24 @@ def load_demo_button(*, primary: bool = False) -> None:
 
 
 def _sidebar() -> None:
-    found = state.all_datasets()
-    following = st.session_state.pop("next_dataset", None)
-    names = [one.name for one in found]
-    if following in names:
-        st.session_state["dataset"] = following
-    elif st.session_state.get("dataset") not in names:
-        st.session_state.pop("dataset", None)
+    names = [one.name for one in state.all_datasets()]
+    chosen = state.kept("dataset")
+    if names:
+        here = state.dataset().name
+        if chosen not in {None, here}:
+            st.toast(plain(f"There is no dataset {chosen} any more: it was removed. This is {here}."))
+        state.keep("dataset", here)
+        st.session_state["dataset"] = here
+    state.keep_in_url()
     with st.sidebar:
         if names:
-            st.selectbox("Dataset", names, key="dataset", help="A named set of pairs. All pages show this one.")
+            st.selectbox(
+                "Dataset",
+                names,
+                key="dataset",
+                help="A named set of pairs. All pages show this one.",
+                on_change=_show_dataset,
+            )
         with connect.read(state.store().engine) as conn:
             active = bool(runs.running(conn) or runs.queued(conn))
         st.session_state["was_active"] = active
@@ -87,6 +116,10 @@ def _sidebar() -> None:
         )
         st.caption(f":material/memory: {plain(device.title)}{memory} GiB")
         st.caption(f"Store: {plain(str(connect.store_path(state.store().url) or state.store().engine.url))}")
+
+
+def _show_dataset() -> None:
+    state.keep("dataset", st.session_state["dataset"])
 
 
 def _gib(size: int) -> str:
@@ -242,7 +275,7 @@ def curves(run_id: int, *, is_probe: bool) -> None:
         st.caption(f"The faint line is each step, the strong one its running mean{rate}.")
 
 
-def verdict_buttons(stored: StoredPair, *, order: Order, labeler: str, side: object) -> None:
+def verdict_buttons(stored: StoredPair, *, reviewer: str, order: Order, labeler: str, side: object) -> None:
     """Keep, flip, tie, drop, skip, undo: one key or click each. All plain, so that none is suggested."""
     label_side = Preference(side) if isinstance(side, str) else None
     keep, flip = (Decision.A, Decision.B) if label_side is not Preference.B else (Decision.B, Decision.A)
@@ -262,13 +295,26 @@ def verdict_buttons(stored: StoredPair, *, order: Order, labeler: str, side: obj
             width="stretch",
             disabled=label_side is None and key in {"keep", "flip"},
             on_click=_decide,
-            args=(stored, decision, order, labeler, label_side),
+            kwargs={
+                "stored": stored,
+                "decision": decision,
+                "reviewer": reviewer,
+                "order": order,
+                "labeler": labeler,
+                "label_side": label_side,
+            },
         )
-    columns[5].button("Undo", key="verdict_undo", shortcut="U", width="stretch", on_click=_undo)
+    columns[5].button("Undo", key="verdict_undo", shortcut="U", width="stretch", on_click=_undo, args=(reviewer,))
 
 
 def _decide(
-    stored: StoredPair, decision: Decision | None, order: Order, labeler: str, label_side: Preference | None
+    *,
+    stored: StoredPair,
+    decision: Decision | None,
+    reviewer: str,
+    order: Order,
+    labeler: str,
+    label_side: Preference | None,
 ) -> None:
     if not state.was_read(stored.pair.hash):
         st.toast("Too quick: that key came before this pair could be read, so it was left alone.")
@@ -279,7 +325,7 @@ def _decide(
     actions.decide(
         state.store(),
         pair_id=stored.pair_id,
-        reviewer=state.reviewer(),
+        reviewer=reviewer,
         decision=decision,
         shown=order,
         labeler=labeler,
@@ -287,6 +333,6 @@ def _decide(
     )
 
 
-def _undo() -> None:
-    undone = actions.undo(state.store(), reviewer=state.reviewer())
+def _undo(reviewer: str) -> None:
+    undone = actions.undo(state.store(), reviewer=reviewer)
     st.toast("There is no verdict of yours to undo." if undone is None else "Undone; the pair is back in its queue.")

@@ -80,7 +80,10 @@ def test_from_a_file_to_a_verdict_that_survives_a_reload(page: Page, app: App, t
     # Triage: rank, then flip the most doubtful label with one key.
     go(page, "Disagreements")
     click(page, "triage_start")
-    expect(page.locator(".st-key-verdict_flip button")).to_be_visible(timeout=RUN)
+    expect(page.get_by_label("Your name")).to_be_visible(timeout=RUN)
+    page.get_by_label("Your name").fill("ann")
+    page.keyboard.press("Enter")
+    expect(page.locator(".st-key-verdict_flip button")).to_be_visible()
     expect(page.get_by_text("None yet. Each is written at once")).to_be_visible()
     page.wait_for_timeout(500)  # a person reads the pair: a key that comes before is refused
     page.keyboard.press("2")

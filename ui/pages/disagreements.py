@@ -19,7 +19,7 @@ QUEUES = {
 widgets.begin("Disagreements")
 widgets.needs_dataset()
 
-here, store = state.dataset(), state.store()
+here, store, reviewer = state.dataset(), state.store(), state.reviewer()
 with connect.read(store.engine) as conn:
     names = list(dict.fromkeys(one.name for one in labelers.summaries(conn, here.id)))
 if not names:
@@ -53,7 +53,7 @@ if crossfit is None:
 ranked = state.ranked(labeler, crossfit.id)
 with connect.read(store.engine) as conn:
     decided = verdicts.effective(conn, dataset_id=here.id)
-    history = verdicts.latest(conn, reviewer=state.reviewer(), limit=8)
+    history = [] if reviewer is None else verdicts.latest(conn, reviewer=reviewer, limit=8)
 is_open = (ranked.frame["part"] != Part.TEST.value) & ~ranked.frame["pair_id"].isin(list(decided))
 sizes = ranked.frame["bucket"][is_open].value_counts()
 queue = st.segmented_control(
@@ -83,11 +83,13 @@ if len(waiting) == 0:
     if skipped and st.button("Show the skipped pairs again", key="triage_unskip"):
         st.session_state["triage_skipped"] = []
         st.rerun()
+elif reviewer is None:
+    widgets.ask_reviewer()
 else:
     row = {str(key): value for key, value in ranked.frame.loc[waiting[0]].items()}
     with connect.read(store.engine) as conn:
         stored = pairs.get(conn, int(row["pair_id"]))
-    order = state.shown_order(stored.pair.hash)
+    order = state.shown_order(stored.pair.hash, reviewer)
     current = stored.pair.hash
     left, right = ("a", "b") if order is Order.AB else ("b", "a")
     words = {left: "the left one", right: "the right one"}
@@ -99,7 +101,7 @@ else:
         order=order,
         titles=(widgets.plain(f"Left{marked.get(left, '')}"), widgets.plain(f"Right{marked.get(right, '')}")),
     )
-    widgets.verdict_buttons(stored, order=order, labeler=labeler, side=row["side"])
+    widgets.verdict_buttons(stored, reviewer=reviewer, order=order, labeler=labeler, side=row["side"])
 
 with st.container(horizontal=True, vertical_alignment="center"):
     stale = actions.changed_since(store, dataset=here.name, when=crossfit.started or crossfit.created)
@@ -112,9 +114,8 @@ with st.container(horizontal=True, vertical_alignment="center"):
     )
     if stale:
         st.caption("Labels or verdicts have changed since these margins were computed.")
-    st.text_input(
-        "Reviewer", value=state.reviewer(), key="reviewer", width=180, help="Verdicts are kept under this name."
-    )
+    if reviewer is not None:
+        widgets.reviewer_note(reviewer)
 if retrain:
     run_id = actions.retrain(store, dataset=here.name, labeler=labeler)
     st.session_state["open_run"] = run_id

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.formats import ReadOptions, from_dicts
 from core.records import Decision
-from db import connect, datasets, runs, verdicts
+from db import connect, datasets, imports, runs, verdicts
 from ui import actions, state
 from ui.processes import Store
 
@@ -17,7 +18,7 @@ TIMEOUT = 30
 
 def opened(page: str, **session: object) -> AppTest:
     app = AppTest.from_file(str(HOUSE / "streamlit_app.py"), default_timeout=TIMEOUT)
-    for key, value in session.items():
+    for key, value in {"kept_reviewer": "me", **session}.items():
         app.session_state[key] = value
     app.run()
     app.switch_page(f"ui/pages/{page}.py").run()
@@ -243,3 +244,63 @@ def test_no_test_pair_is_ever_queued_for_a_verdict(trained: Store, monkeypatch):
     parts = set(ranked[ranked["pair_id"].isin(decided)]["part"])
     assert len(decided) > 50
     assert parts == {"train", "valid"}
+
+
+def with_another_dataset(store: Store) -> Store:
+    """`others`, newer than `things` and without a run."""
+    rows = [{"prompt": f"What is {n}?", "response_chosen": f"{n} it is", "response_rejected": "no idea"} for n in "xyz"]
+    for _ in imports.import_rows(store.engine, from_dicts(rows, ReadOptions()), dataset="others", file="others.jsonl"):
+        pass
+    return store
+
+
+def test_chosen_dataset_is_kept_when_the_page_changes(trained: Store):
+    with_another_dataset(trained)
+    app = opened("overview")
+    app.selectbox(key="dataset").set_value("things").run()
+
+    app.switch_page("ui/pages/browse.py").run()
+
+    assert app.selectbox(key="dataset").value == "things"
+    assert len(app.dataframe[0].value) == 50
+
+
+def test_chosen_dataset_comes_back_with_the_url(trained: Store):
+    with_another_dataset(trained)
+    app = AppTest.from_file(str(HOUSE / "streamlit_app.py"), default_timeout=TIMEOUT)
+    app.query_params["dataset"] = "things"
+
+    app.run()
+
+    assert app.selectbox(key="dataset").value == "things"
+    assert app.query_params["dataset"] == "things"
+
+
+def test_removed_dataset_is_said_and_another_one_shown_everywhere(trained: Store):
+    with_another_dataset(trained)
+    app = opened("browse")
+    assert app.selectbox(key="dataset").value == "others"
+    actions.remove_dataset(trained, "others")
+
+    app.run()
+
+    assert "others" in app.toast[0].value
+    assert "removed" in app.toast[0].value
+    assert app.selectbox(key="dataset").value == "things"
+    assert len(app.dataframe[0].value) == 50
+    assert not app.run().toast
+
+
+def test_name_is_asked_once_before_the_first_pair_and_kept_on_every_page(trained: Store):
+    app = opened("disagreements", kept_reviewer=None)
+    assert not [button for button in app.button if button.key == "verdict_flip"]
+
+    app.text_input(key="reviewer_name").set_value("ann").run()
+    app.switch_page("ui/pages/browse.py").run()
+    app.switch_page("ui/pages/disagreements.py").run()
+
+    assert app.button(key="verdict_flip")
+    assert "You decide as ann." in words_of(app)
+    assert "ann" in app.query_params["reviewer"]
+    app.button(key="reviewer_change").click().run()
+    assert app.text_input(key="reviewer_name")
