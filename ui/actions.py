@@ -256,9 +256,16 @@ def decide(  # noqa: PLR0913 - a verdict has this many facts
     label_side: Preference | None,
     reason: str | None = None,
     blind: bool = False,
+    seen: int | None = None,
 ) -> int:
-    """Write a verdict: absolute (a, b, tie, drop in the stored order), whatever words the page used."""
+    """Write a verdict: absolute (a, b, tie, drop in the stored order), whatever words the page used.
+
+    `seen` is the store's newest verdict when the pair was drawn: refused if the reviewer decided the pair since.
+    """
     with connect.write(store.engine) as conn:
+        standing = [] if seen is None else verdicts.of_pair(conn, pair_id)
+        if any(one.reviewer == reviewer and one.id > (seen or 0) for one in standing):
+            raise TiebreakError(f"{reviewer} has decided this pair elsewhere meanwhile; that verdict stands")
         return verdicts.decide(
             conn,
             pair_id=pair_id,
@@ -272,10 +279,11 @@ def decide(  # noqa: PLR0913 - a verdict has this many facts
         )
 
 
-def undo(store: Store, *, reviewer: str) -> verdicts.Verdict | None:
-    """Undo the reviewer's last verdict by a row that names it; None if there is none."""
+def undo(store: Store, *, reviewer: str, dataset: str) -> pairs.StoredPair | None:
+    """Undo the reviewer's last verdict on a dataset's pairs by a row that names it; the pair, None if there is none."""
     with connect.write(store.engine) as conn:
-        return verdicts.undo(conn, reviewer=reviewer)
+        undone = verdicts.undo(conn, reviewer=reviewer, dataset_id=datasets.get(conn, dataset).id)
+        return None if undone is None else pairs.get(conn, undone.pair_id)
 
 
 def triage(store: Store, *, dataset: str, labeler: str | None, run_id: int | None = None) -> Triage:

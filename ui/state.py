@@ -120,6 +120,11 @@ def now_showing(what: str) -> None:
         st.session_state["shown_at"] = time.monotonic()
 
 
+def nothing_shown() -> None:
+    """Note that what was on the screen is dealt with; what comes next is not read yet."""
+    st.session_state.pop("shown", None)
+
+
 def was_read(what: str) -> bool:
     """Whether it is still what is shown, and long enough."""
     since = st.session_state.get("shown_at", float("inf"))

@@ -275,7 +275,7 @@ def curves(run_id: int, *, is_probe: bool) -> None:
         st.caption(f"The faint line is each step, the strong one its running mean{rate}.")
 
 
-def verdict_buttons(stored: StoredPair, *, reviewer: str, order: Order, labeler: str, side: object) -> None:
+def verdict_buttons(stored: StoredPair, *, reviewer: str, order: Order, labeler: str, side: object, seen: int) -> None:
     """Keep, flip, tie, drop, skip, undo: one key or click each. All plain, so that none is suggested."""
     label_side = Preference(side) if isinstance(side, str) else None
     keep, flip = (Decision.A, Decision.B) if label_side is not Preference.B else (Decision.B, Decision.A)
@@ -302,12 +302,13 @@ def verdict_buttons(stored: StoredPair, *, reviewer: str, order: Order, labeler:
                 "order": order,
                 "labeler": labeler,
                 "label_side": label_side,
+                "seen": seen,
             },
         )
     columns[5].button("Undo", key="verdict_undo", shortcut="U", width="stretch", on_click=_undo, args=(reviewer,))
 
 
-def _decide(
+def _decide(  # noqa: PLR0913 - a verdict has this many facts
     *,
     stored: StoredPair,
     decision: Decision | None,
@@ -315,24 +316,36 @@ def _decide(
     order: Order,
     labeler: str,
     label_side: Preference | None,
+    seen: int,
 ) -> None:
     if not state.was_read(stored.pair.hash):
         st.toast("Too quick: that key came before this pair could be read, so it was left alone.")
         return
+    # At once: a second press that comes before the next pair is drawn meets no pair that could have been read.
+    state.nothing_shown()
     if decision is None:
         st.session_state["triage_skipped"].append(stored.pair_id)
         return
-    actions.decide(
-        state.store(),
-        pair_id=stored.pair_id,
-        reviewer=reviewer,
-        decision=decision,
-        shown=order,
-        labeler=labeler,
-        label_side=label_side,
-    )
+    try:
+        actions.decide(
+            state.store(),
+            pair_id=stored.pair_id,
+            reviewer=reviewer,
+            decision=decision,
+            shown=order,
+            labeler=labeler,
+            label_side=label_side,
+            seen=seen,
+        )
+    except TiebreakError as error:
+        st.toast(plain(f"Not written: {error}."))
 
 
 def _undo(reviewer: str) -> None:
-    undone = actions.undo(state.store(), reviewer=reviewer)
-    st.toast("There is no verdict of yours to undo." if undone is None else "Undone; the pair is back in its queue.")
+    state.nothing_shown()
+    undone = actions.undo(state.store(), reviewer=reviewer, dataset=state.dataset().name)
+    if undone is None:
+        st.toast("There is no verdict of yours to undo in this dataset.")
+        return
+    words = " ".join(undone.pair.prompt[-1].content.split())
+    st.toast(plain(f"Undone; back in its queue: {words[:60]}{'…' if len(words) > 60 else ''}"))

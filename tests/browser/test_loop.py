@@ -106,3 +106,13 @@ def test_from_a_file_to_a_verdict_that_survives_a_reload(page: Page, app: App, t
     page.wait_for_timeout(SECOND)
     with connect.read(store.engine) as conn:
         assert verdicts.count(conn) == 2
+
+    # Fast presses of different keys, each of which interrupts the drawing of the page, are one verdict too.
+    page.wait_for_timeout(500)
+    for key in "12121212":
+        page.keyboard.press(key)
+        page.wait_for_timeout(120)
+    page.wait_for_timeout(2 * SECOND)
+    with connect.read(store.engine) as conn:
+        decided = [one.pair_id for one in verdicts.latest(conn)]
+    assert len(decided) == len(set(decided)) > 2

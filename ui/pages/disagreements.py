@@ -53,7 +53,8 @@ if crossfit is None:
 ranked = state.ranked(labeler, crossfit.id)
 with connect.read(store.engine) as conn:
     decided = verdicts.effective(conn, dataset_id=here.id)
-    history = [] if reviewer is None else verdicts.latest(conn, reviewer=reviewer, limit=8)
+    history = [] if reviewer is None else verdicts.latest(conn, reviewer=reviewer, dataset_id=here.id, limit=8)
+    seen = verdicts.newest_id(conn)
 is_open = (ranked.frame["part"] != Part.TEST.value) & ~ranked.frame["pair_id"].isin(list(decided))
 sizes = ranked.frame["bucket"][is_open].value_counts()
 queue = st.segmented_control(
@@ -101,7 +102,7 @@ else:
         order=order,
         titles=(widgets.plain(f"Left{marked.get(left, '')}"), widgets.plain(f"Right{marked.get(right, '')}")),
     )
-    widgets.verdict_buttons(stored, reviewer=reviewer, order=order, labeler=labeler, side=row["side"])
+    widgets.verdict_buttons(stored, reviewer=reviewer, order=order, labeler=labeler, side=row["side"], seen=seen)
 
 with st.container(horizontal=True, vertical_alignment="center"):
     stale = actions.changed_since(store, dataset=here.name, when=crossfit.started or crossfit.created)

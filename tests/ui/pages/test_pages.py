@@ -6,8 +6,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.formats import ReadOptions, from_dicts
-from core.records import Decision
-from db import connect, datasets, imports, runs, verdicts
+from core.records import Decision, Order
+from db import connect, datasets, imports, pairs, runs, verdicts
 from ui import actions, state
 from ui.processes import Store
 
@@ -304,3 +304,57 @@ def test_name_is_asked_once_before_the_first_pair_and_kept_on_every_page(trained
     assert "ann" in app.query_params["reviewer"]
     app.button(key="reviewer_change").click().run()
     assert app.text_input(key="reviewer_name")
+
+
+def test_verdict_given_elsewhere_meanwhile_is_not_overwritten(trained: Store, monkeypatch):
+    monkeypatch.setattr(state, "LEAST_DWELL_SECONDS", 0.0)
+    here, elsewhere = opened("disagreements"), opened("disagreements")
+    before = [text.value for text in here.text]
+
+    elsewhere.button(key="verdict_keep").click().run()
+    here.button(key="verdict_flip").click().run()
+
+    with connect.read(trained.engine) as conn:
+        (written,) = verdicts.latest(conn)
+    assert written.decision.value == written.label_side
+    assert "decided this pair elsewhere" in here.toast[0].value
+    assert [text.value for text in here.text] != before
+
+
+def test_verdicts_of_another_dataset_are_neither_counted_nor_undone(trained: Store):
+    with_another_dataset(trained)
+    with connect.write(trained.engine) as conn:
+        other = next(pairs.members(conn, datasets.get(conn, "others").id)).pair_id
+        verdicts.decide(conn, pair_id=other, reviewer="me", decision=Decision.TIE, shown=Order.AB, blind=False)
+    app = opened("disagreements", kept_dataset="things")
+
+    app.button(key="verdict_undo").click().run()
+
+    assert "None yet. Each is written at once" in words_of(app)
+    assert "no verdict of yours to undo" in app.toast[0].value
+    with connect.read(trained.engine) as conn:
+        assert verdicts.count(conn) == 1
+
+
+def test_undo_names_the_pair_that_is_back(trained: Store, monkeypatch):
+    monkeypatch.setattr(state, "LEAST_DWELL_SECONDS", 0.0)
+    app = opened("disagreements")
+    asked = next(text.value for text in app.text if text.value.startswith("How is"))
+    app.button(key="verdict_tie").click().run()
+
+    app.button(key="verdict_undo").click().run()
+
+    assert asked in app.toast[0].value.replace("\\", "")
+
+
+def test_press_that_comes_before_the_page_is_drawn_again_is_no_verdict(trained: Store, monkeypatch):
+    monkeypatch.setattr(state, "LEAST_DWELL_SECONDS", 0.0)
+    app = opened("disagreements")
+    # A rerun that the next press interrupts never says what is shown.
+    monkeypatch.setattr(state, "now_showing", lambda what: None)
+
+    app.button(key="verdict_flip").click().run()
+    app.button(key="verdict_flip").click().run()
+
+    with connect.read(trained.engine) as conn:
+        assert verdicts.count(conn) == 1
