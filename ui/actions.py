@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from core.errors import BadConfig, BadFile, NotFound, RunFailed, TiebreakError
 from core.formats import ReadOptions
 from core.measure.compare import compare
 from core.measure.triage import rank_by_doubt
-from core.records import Decision, Kind, Order, Part, Preference, RunKind, RunState
+from core.records import Bucket, Decision, Kind, Order, Pair, Part, Preference, RunKind, RunState
 from db import connect, datasets, imports, labelers, labels, pairs, rewards, runs, search, snapshots, verdicts
 from ui import demo_pairs, machine
 from ui.processes import Store, tend
@@ -29,6 +29,32 @@ DEMO = "demo"
 DEMO_LABELER = "demo-rule"
 _UPLOADS = "uploads"
 _MIRRORED = {Decision.A: Decision.B, Decision.B: Decision.A}
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What a bucket of labels is called where people read, and what it means."""
+
+    title: str
+    meaning: str
+
+
+QUEUES = {
+    Bucket.LABEL_ERROR: Queue("Probably wrong", "Models that never saw the prompt clearly contradict these labels."),
+    Bucket.CONTESTED: Queue(
+        "Contested", "Models lean against these labels, but not clearly enough to call them wrong."
+    ),
+    Bucket.INCONSISTENT: Queue(
+        "Labeler inconsistent", "The labeler contradicts itself: its votes differ, or change with the shown order."
+    ),
+    Bucket.MODEL_ERROR: Queue(
+        "Probably the model's error",
+        "Models lean the other way, but the labeler was sure each time: trust the labeler.",
+    ),
+    Bucket.AMBIGUOUS: Queue("Ambiguous", "Neither the labeler nor the models can tell the two apart: perhaps a tie."),
+    Bucket.AGREE: Queue("Model agrees", "Models that never saw the prompt say the same; a few show if they are right."),
+    Bucket.UNUSABLE: Queue("Unusable", "There is no usable vote."),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -414,6 +440,80 @@ def _pair_lines(conn: connect.Connection, dataset_id: int) -> Iterator[dict[str,
         )
 
 
+def open_labels(store: Store, ranked: Triage, *, dataset: str, reviewer: str | None = None) -> pd.DataFrame:
+    """The ranked labels that wait for a verdict: no test pair, none that people (or this reviewer) decided."""
+    with connect.read(store.engine) as conn:
+        here = datasets.get(conn, dataset).id
+        done = set(verdicts.effective(conn, dataset_id=here))
+        if reviewer is not None:  # where reviewers differ nothing is effective, yet nobody is asked twice
+            done |= {one.pair_id for one in verdicts.latest(conn, reviewer=reviewer, dataset_id=here, limit=None)}
+    frame = ranked.frame
+    return frame[(frame["part"] != Part.TEST.value) & ~frame["pair_id"].isin(done)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSize:
+    """How many labels of a bucket wait for a verdict, and how many there are with those that do not any more."""
+
+    num_open: int
+    num_all: int
+
+    @property
+    def share_done(self) -> float:
+        return 1.0 - self.num_open / self.num_all
+
+
+def queue_sizes(ranked: Triage, waiting: pd.DataFrame) -> dict[Bucket, QueueSize]:
+    """The queues that hold anything, in the order of QUEUES; `waiting` is what `open_labels` gave."""
+    reviewable = ranked.frame["bucket"][ranked.frame["part"] != Part.TEST.value].value_counts()
+    still = waiting["bucket"].value_counts()
+    return {
+        bucket: QueueSize(num_open=int(still.get(bucket.value, 0)), num_all=int(reviewable[bucket.value]))
+        for bucket in QUEUES
+        if bucket is not Bucket.UNUSABLE and bucket.value in reviewable
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reviewed:
+    """What a reviewer did on a dataset: verdicts, and how many were given against a label and changed it."""
+
+    num_verdicts: int
+    num_against_label: int
+    num_changed: int
+
+
+def reviewed(given: Sequence[verdicts.Verdict]) -> Reviewed:
+    """Count verdicts; one changed its label if it says anything else, be it a tie or to drop the pair."""
+    against = [one for one in given if one.label_side is not None]
+    changed = sum(one.decision.value != one.label_side for one in against)
+    return Reviewed(num_verdicts=len(given), num_against_label=len(against), num_changed=changed)
+
+
+def history(store: Store, given: Sequence[verdicts.Verdict]) -> pd.DataFrame:
+    """Verdicts as a table for reading: the prompt's first words, and sides as they were shown."""
+    with connect.read(store.engine) as conn:
+        texts = dict(pairs.texts(conn, [one.pair_id for one in given]))
+    rows = [
+        (
+            _first_words(texts[one.pair_id]) if one.pair_id in texts else "(erased)",
+            _as_shown(one.decision.value, one.shown),
+            "-" if one.label_side is None else _as_shown(one.label_side.value, one.shown),
+        )
+        for one in given
+    ]
+    return pd.DataFrame(rows, columns=["prompt", "you said", "the label said"])
+
+
+def _first_words(pair: Pair, *, most: int = 60) -> str:
+    words = " ".join(pair.prompt[-1].content[: 2 * most].split())
+    return words if len(words) <= most else words[: most - 1] + "…"
+
+
+def _as_shown(said: str, order: Order) -> str:
+    return {"a": "Left", "b": "Right"}.get(said if order is Order.AB else {"a": "b", "b": "a"}.get(said, said), said)
+
+
 def triage_rows(ranked: Triage, *, limit: int | None = None) -> Iterator[dict[str, object]]:
     """The lines that `triage -o` writes, the first `limit` of them, in the orientation of the user's file."""
     for row in ranked.frame.head(len(ranked.frame) if limit is None else limit).to_dict("records"):
@@ -438,10 +538,27 @@ def triage_lines(ranked: Triage) -> str:
     return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in triage_rows(ranked))
 
 
-def short_list(ranked: Triage, *, limit: int) -> pd.DataFrame:
-    """The most doubtful labels as a table for reading."""
-    rows = list(triage_rows(ranked, limit=limit))
-    return pd.DataFrame(rows, columns=["rank", "id", "doubt", "bucket", "side", "margin", "label_p_a"])
+def short_list(store: Store, ranked: Triage, *, limit: int) -> pd.DataFrame:
+    """The most doubtful labels as a table for reading; doubt and the model's probability in percent."""
+    first = ranked.frame[ranked.frame["doubt"].notna()].head(limit)
+    with connect.read(store.engine) as conn:
+        texts = dict(pairs.texts(conn, first["pair_id"].tolist()))
+    found = [texts.get(number) for number in first["pair_id"].tolist()]
+    preferred = [
+        "(erased)" if pair is None else " ".join((pair.response_a if side == "a" else pair.response_b)[:120].split())
+        for pair, side in zip(found, first["side"], strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "rank": first["rank"],
+            "id": first["row_id"],
+            "prompt": ["(erased)" if pair is None else _first_words(pair) for pair in found],
+            "the label prefers": preferred,
+            "doubt, %": (100 * first["doubt"]).round(1),
+            "the model agrees, %": (100 * first["p_model"]).round(1),
+            "queue": [QUEUES[Bucket(bucket)].title for bucket in first["bucket"]],
+        }
+    )
 
 
 def _number(value: float) -> float | None:

@@ -15,7 +15,7 @@ from core.records import RunKind
 from db import runs
 from db.imports import ImportCounts
 from db.search import IndexState
-from ui.actions import wait_for
+from ui.actions import QueueSize, Reviewed, wait_for
 from ui.processes import Store, is_over
 
 POLL_SECONDS = 0.25
@@ -142,6 +142,15 @@ def run_title(run: runs.Run) -> str:
     words = [run.kind.value, str(run.config.get("method") or "") if run.kind is RunKind.TRAIN else "", run.name or ""]
     end = run.state.value if value is None else percent(value)
     return f"{run.id} · {' '.join(word for word in words if word)} · {end}"
+
+
+def review_words(size: QueueSize, reviewed: Reviewed) -> str:
+    """How far a reviewer is in a queue, and what their verdicts did so far."""
+    done = f"{size.num_all - size.num_open:,} of {size.num_all:,} decided"
+    if not reviewed.num_against_label:
+        return done
+    share = 100 * reviewed.num_changed / reviewed.num_against_label
+    return f"{done} · you changed {share:.0f} % of the {counted(reviewed.num_against_label, 'label')} you judged"
 
 
 def counted(count: int, noun: str) -> str:

@@ -169,6 +169,21 @@ def run_until_done(run: runs.Run) -> None:
     st.fragment(_watch, run_every=REFRESH_SECONDS)(run.id)
 
 
+def line_until_done(run: runs.Run, words: str) -> None:
+    """One line on a run that goes on beside the page, until it is over; then shows the page anew."""
+    st.fragment(_watch_line, run_every=REFRESH_SECONDS)(run.id, words)
+
+
+def _watch_line(run_id: int, words: str) -> None:
+    with connect.read(state.store().engine) as conn:
+        run = runs.get(conn, run_id)
+    if is_over(run.state):
+        st.rerun()
+    doing = "waiting for the run before it" if run.state is RunState.QUEUED else run.progress_text or run.state.value
+    left = "" if run.seconds_left is None else f", about {duration(run.seconds_left)} left"
+    st.caption(plain(f"{words} (run {run.id}: {doing}{left})."))
+
+
 def _watch(run_id: int) -> None:
     with connect.read(state.store().engine) as conn:
         run = runs.get(conn, run_id)

@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.formats import ReadOptions, from_dicts
-from core.records import Decision, Order
+from core.records import Bucket, Decision, Order, RunKind
 from db import connect, datasets, imports, pairs, runs, verdicts
 from ui import actions, state
 from ui.processes import Store
@@ -28,7 +28,8 @@ def opened(page: str, **session: object) -> AppTest:
 
 def words_of(app: AppTest) -> str:
     kinds = (app.title, app.subheader, app.markdown, app.caption, app.info, app.error, app.success, app.text)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
+    # As they are read: without the backslashes that keep Markdown from changing them.
+    return "\n".join(str(element.value) for kind in kinds for element in kind).replace("\\", "")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -358,3 +359,70 @@ def test_press_that_comes_before_the_page_is_drawn_again_is_no_verdict(trained: 
 
     with connect.read(trained.engine) as conn:
         assert verdicts.count(conn) == 1
+
+
+def rank_anew(store: Store) -> int:
+    """A crossfit run that waits in the queue."""
+    with connect.write(store.engine) as conn:
+        here = datasets.get(conn, "things").id
+        kind = RunKind.CROSSFIT
+        return runs.add(conn, kind=kind, config={}, device="cpu", dataset_id=here, labeler="imported", name=None)
+
+
+def test_review_goes_on_while_the_labels_are_ranked_anew(going: Store, monkeypatch):
+    monkeypatch.setattr(state, "LEAST_DWELL_SECONDS", 0.0)
+    run_id = rank_anew(going)
+    app = opened("disagreements")
+
+    app.button(key="verdict_tie").click().run()
+
+    assert f"run {run_id}: waiting for the run before it" in words_of(app)
+    with connect.read(going.engine) as conn:
+        assert verdicts.count(conn) == 1
+
+
+def test_how_far_the_review_is_stands_above_the_pair(trained: Store, monkeypatch):
+    monkeypatch.setattr(state, "LEAST_DWELL_SECONDS", 0.0)
+    app = opened("disagreements")
+    total = int(app.get("progress")[0].proto.text.split(" of ")[1].split()[0])
+    app.button(key="verdict_flip").click().run()
+
+    app.button(key="verdict_keep").click().run()
+
+    assert app.get("progress")[0].proto.text == f"2 of {total} decided · you changed 50 % of the 2 labels you judged"
+
+
+def test_verdicts_and_the_list_are_in_the_words_of_the_page(trained: Store, monkeypatch):
+    monkeypatch.setattr(state, "LEAST_DWELL_SECONDS", 0.0)
+    app = opened("disagreements")
+    asked = next(text.value for text in app.text if text.value.startswith("How is"))
+    marked = next(caption.value for caption in app.caption if "prefers this one" in caption.value)
+    side = marked.split()[0]
+
+    app.button(key="verdict_keep").click().run()
+
+    last, whole = (table.value for table in app.dataframe)
+    assert list(last.iloc[0]) == [asked, side, side]
+    assert "queue" in whole
+    assert set(whole["queue"]) <= {queue.title for queue in actions.QUEUES.values()}
+    assert whole["prompt"].str.startswith("How is").all()
+
+
+def test_queues_without_any_label_are_hidden_and_each_says_what_it_means(trained: Store):
+    app = opened("disagreements")
+
+    queues = app.segmented_control(key="triage_queue")
+
+    assert not [name for name in queues.options if name.startswith("Labeler inconsistent")]
+    assert actions.QUEUES[Bucket.LABEL_ERROR].meaning in words_of(app)
+
+
+def test_pair_on_which_reviewers_differ_is_shown_to_neither_again(trained: Store, monkeypatch):
+    monkeypatch.setattr(state, "LEAST_DWELL_SECONDS", 0.0)
+    ann, bo = opened("disagreements", kept_reviewer="ann"), opened("disagreements", kept_reviewer="bo")
+    asked = next(text.value for text in ann.text if text.value.startswith("How is"))
+    ann.button(key="verdict_keep").click().run()
+
+    bo.button(key="verdict_flip").click().run()
+
+    assert asked not in [text.value for text in (*ann.run().text, *bo.text)]
