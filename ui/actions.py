@@ -184,6 +184,24 @@ def retrain(store: Store, *, dataset: str, labeler: str) -> int:
     return run_id
 
 
+def repeat(store: Store, run_id: int) -> int:
+    """Queue a run with the same settings on the same dataset; its number. It starts as soon as its device is free."""
+    with connect.write(store.engine) as conn:
+        run = runs.get(conn, run_id)
+        again = runs.add(
+            conn,
+            kind=run.kind,
+            dataset_id=run.dataset_id,
+            labeler=run.labeler,
+            parent_id=run.parent_id,
+            config=run.config,
+            device=run.device,
+            name=run.name,
+        )
+    tend(store)
+    return again
+
+
 def start_crossfit(store: Store, *, dataset: str, labeler: str | None, backbone: str = EMBEDDED_BACKBONE) -> int:
     """Queue a run that gives every pair a margin from models that did not train on it."""
     config = TrainConfig(backbone=backbone)
@@ -388,6 +406,18 @@ def compare_runs(store: Store, first: int, second: int) -> dict[str, object]:
         prompt=frame["prompt_hash_1"].to_numpy(),
     )
     return {"runs": [first, second], "against": one.labeler, **_absent_as_none(dataclasses.asdict(compared))}
+
+
+def compared_with_before(store: Store, run: runs.Run) -> dict[str, object] | None:
+    """A training run against the one before it, on the same held-out pairs; None where there is none to compare."""
+    if run.kind is not RunKind.TRAIN or run.checkpoint is None:
+        return None
+    with connect.read(store.engine) as conn:
+        previous = runs.newest(conn, kind=RunKind.TRAIN, dataset_id=run.dataset_id, labeler=run.labeler, before=run.id)
+    try:
+        return None if previous is None else compare_runs(store, run.id, previous.id)
+    except RunFailed:  # they have no held-out pair in common
+        return None
 
 
 def _held_out(conn: connect.Connection, run: runs.Run, dataset_id: int) -> pd.DataFrame:

@@ -11,6 +11,7 @@ HELD_OUT = "#E8590C"  # held-out pairs, and the labeler
 CALIBRATED = "#2B8A3E"  # after the temperature, and people
 BASELINE = "#868E96"  # reference lines
 HEIGHT = 320
+LEAST_LOSS_RANGE = 0.02  # nats
 _FADED = 0.25
 _SMOOTHING = 0.9
 
@@ -32,6 +33,7 @@ def loss_curve(steps: pd.DataFrame) -> go.Figure:
         line={"color": HELD_OUT, "dash": "dash"},
         name="held out",
     )
+    figure.update_yaxes(tickformat=".3f", range=_at_least(smooth, held_out["valid_nll"], width=LEAST_LOSS_RANGE))
     return _with_best(figure, steps)
 
 
@@ -121,10 +123,19 @@ def subset_accuracy(subsets: Sequence[Mapping[str, Any]]) -> go.Figure:
 
 def doubts(doubt: pd.Series) -> go.Figure:
     """How many labels have how much doubt."""
-    figure = _empty("doubt: probability that the label is wrong, %", "labels", height=220)
+    figure = _empty("doubt, %", "labels", height=220)
     figure.add_histogram(x=100 * doubt.dropna(), xbins={"start": 0, "end": 100, "size": 5}, marker_color=HELD_OUT)
     figure.update_layout(bargap=0.05, showlegend=False)
     return figure
+
+
+def _at_least(*curves: pd.Series, width: float) -> list[float] | None:
+    """A range around curves that hardly move, so that rounding does not look like a course; None where they do."""
+    values = pd.concat([curve.dropna() for curve in curves])
+    if values.empty or values.max() - values.min() >= width:
+        return None
+    middle = (values.max() + values.min()) / 2
+    return [middle - width / 2, middle + width / 2]
 
 
 def _empty(x: str, y: str | None, *, height: int = HEIGHT) -> go.Figure:

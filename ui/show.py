@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -142,6 +143,48 @@ def run_title(run: runs.Run) -> str:
     words = [run.kind.value, str(run.config.get("method") or "") if run.kind is RunKind.TRAIN else "", run.name or ""]
     end = run.state.value if value is None else percent(value)
     return f"{run.id} · {' '.join(word for word in words if word)} · {end}"
+
+
+def comparison_words(compared: Mapping[str, Any]) -> str:
+    """What a run is better or worse by than the one before, in a sentence."""
+    _, previous = compared["runs"]
+    change, low, high = (compared[key] for key in ("accuracy", "accuracy_low", "accuracy_high"))
+    if change is None:
+        return ""
+    points = f"{abs(100 * change):.1f} points {'more' if change > 0 else 'less'} accurate than run {previous}"
+    if change == 0:
+        points = f"exactly as accurate as run {previous}"
+    within = "" if low is None else f" (95 % {100 * low:+.1f} to {100 * high:+.1f})"
+    is_clear = low is not None and (low > 0 or high < 0)
+    verdict = "" if is_clear or change == 0 else ": too few pairs to call it a difference"
+    return f"On the same {counted(compared['num_pairs'], 'held-out pair')} {points}{within}{verdict}."
+
+
+def runs_table(found: Sequence[runs.Run], names: Mapping[int, str]) -> list[dict[str, object]]:
+    """Runs as a table for reading, in the given order; `names` of datasets by number."""
+    return [
+        {
+            "run": run.id,
+            "what": " ".join(
+                filter(None, [run.kind.value, _method(run) if run.kind is RunKind.TRAIN else "", run.name])
+            ),
+            "state": run.state.value,
+            "dataset": "" if run.dataset_id is None else names.get(run.dataset_id, ""),
+            "accuracy": _accuracy(run),
+            "begun": ago(run.started or run.created),
+        }
+        for run in found
+    ]
+
+
+def _method(run: runs.Run) -> str:
+    return str(run.config.get("method") or "")
+
+
+def _accuracy(run: runs.Run) -> str:
+    found = run.metrics.get("accuracy")
+    value = found.get("value") if isinstance(found, dict) else None
+    return "" if value is None else percent(value)
 
 
 def review_words(size: QueueSize, reviewed: Reviewed) -> str:

@@ -7,8 +7,9 @@ import streamlit as st
 
 from core.errors import NotFound
 from core.records import Order
-from db import connect, datasets, verdicts
+from db import connect, datasets, runs, verdicts
 from db.datasets import DatasetSummary
+from db.runs import Run
 from db.snapshots import Contents
 from ui import actions
 from ui.actions import Triage
@@ -86,6 +87,19 @@ def ranked(labeler: str, run_id: int | None) -> Triage:
 def _ranked(url: str, name: str, labeler: str, run_id: int | None, data_version: int) -> Triage:
     del data_version  # only names the cached entry
     return actions.triage(_open(url), dataset=name, labeler=labeler, run_id=run_id)
+
+
+def compared_with_before(run: Run) -> dict[str, object] | None:
+    """A finished run against the one before it; resampled once, since neither changes any more."""
+    return _compared(store().url, run.id)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _compared(url: str, run_id: int) -> dict[str, object] | None:
+    here = _open(url)
+    with connect.read(here.engine) as conn:
+        run = runs.get(conn, run_id)
+    return actions.compared_with_before(here, run)
 
 
 def training_set(labeler: str) -> Contents:

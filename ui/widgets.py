@@ -16,6 +16,7 @@ from ui.processes import is_over, tend
 from ui.show import duration, percent
 
 REFRESH_SECONDS = 2.0
+QUEUE_SECONDS = 1.0  # a click on "Start training" leads here: what it started should be seen to start
 _STATE_COLOUR = {
     RunState.QUEUED: "gray",
     RunState.RUNNING: "blue",
@@ -111,10 +112,10 @@ def _sidebar() -> None:
         st.session_state["was_active"] = active
         st.fragment(_strip, run_every=REFRESH_SECONDS if active else None)()
         device = machine.devices()[0]
-        memory = (
-            "" if device.used is None or device.total is None else f" · {_gib(device.used)} of {_gib(device.total)}"
-        )
-        st.caption(f":material/memory: {plain(device.title)}{memory} GiB")
+        memory = ""
+        if device.used is not None and device.total is not None:
+            memory = f" · {_gib(device.used)} of {_gib(device.total)} GiB"
+        st.caption(f":material/memory: {plain(device.title)}{memory}")
         st.caption(f"Store: {plain(str(connect.store_path(state.store().url) or state.store().engine.url))}")
 
 
@@ -147,8 +148,13 @@ def progress(run: runs.Run) -> None:
     """What a run is doing, how far it is and how long it will take."""
     st.caption(f"Run {run.id} · {run.kind.value} · {plain(run.name or str(run.config.get('method', '')))}")
     left = "" if run.seconds_left is None else f" · about {duration(run.seconds_left)} left"
-    words = plain(run.progress_text or run.state.value)
-    st.progress(run.progress or 0.0, text=f"{words}{left}")
+    words = run.progress_text or run.state.value
+    if run.state is RunState.STOPPING:
+        words, left = f"stopping after: {words}", ""
+    if run.progress is None:  # no share to show: a bar at 0 % would say that nothing is done
+        st.caption(f":material/hourglass_top: {plain(words)}")
+    else:
+        st.progress(run.progress, text=f"{plain(words)}{left}")
 
 
 def stop_button(run: runs.Run, *, key: str) -> None:
@@ -156,8 +162,53 @@ def stop_button(run: runs.Run, *, key: str) -> None:
     words = "Withdraw" if run.state is RunState.QUEUED else "Stop and keep the best checkpoint"
     stopping = run.state is RunState.STOPPING
     if st.button("Stopping…" if stopping else words, key=key, disabled=stopping):
-        actions.stop_run(state.store(), run.id)
+        try:
+            actions.stop_run(state.store(), run.id)
+        except TiebreakError as error:  # it ended between the drawing of the button and the click
+            st.toast(plain(f"{error}."))
         st.rerun()
+
+
+def queued_run(run_id: int) -> None:
+    """Where a run stands in the queue; shows the page anew as soon as it starts or is withdrawn."""
+    st.fragment(_queued, run_every=QUEUE_SECONDS)(run_id)
+
+
+def _queued(run_id: int) -> None:
+    tend(state.store())
+    with connect.read(state.store().engine) as conn:
+        run = runs.get(conn, run_id)
+        ahead = [one.id for one in runs.queued(conn) if one.device == run.device]
+        busy = [one.id for one in runs.running(conn) if one.device == run.device]
+    if run.state is not RunState.QUEUED:
+        st.rerun()
+    if run.pid is not None:
+        st.info("Starting: its process loads what it needs. The curves appear by themselves.")
+        return
+    place = f"number {ahead.index(run_id) + 1} of {len(ahead)} in the queue of {run.device}"
+    after = f"; run {busy[0]} is going" if busy else ""
+    st.info(f"Waiting, {place}{after}. One run at a time per device; it starts by itself.")
+
+
+def runs_table(found: Sequence[runs.Run], names: Mapping[int, str], *, shown: int) -> None:
+    """All runs, the newest first; a click on a row opens it."""
+    key = f"runs_table_{found[0].id}_{shown}"  # a new run on top moves the rows: a kept selection would be another run
+    ids = [run.id for run in found]
+    st.dataframe(
+        show.runs_table(found, names),
+        key=key,
+        hide_index=True,
+        width="stretch",
+        height=min(36 * (len(found) + 1), 220),
+        on_select=lambda: _open_run(ids, st.session_state[key]["selection"]["rows"]),
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [ids.index(shown)], "columns": [], "cells": []}},
+    )
+
+
+def _open_run(ids: Sequence[int], rows: Sequence[int]) -> None:
+    if rows:
+        st.query_params["run"] = str(ids[rows[0]])
 
 
 def badge(run: runs.Run) -> None:

@@ -106,7 +106,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     retrain = st.button(
         f"Retrain with {show.counted(len(decided), 'verdict')}",
         key="triage_retrain",
-        type="primary",
+        type="secondary" if reviewer is None else "primary",
         disabled=not decided,
         help="Freezes the labels with your verdicts in place, trains a model on them and ranks the labels anew.",
     )

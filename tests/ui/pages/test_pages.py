@@ -1,14 +1,18 @@
 """Every page in every state of a store, and what a user does on it, without a browser."""
 
+import math
+import os
 from pathlib import Path
 
+import pandas as pd
+import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.formats import ReadOptions, from_dicts
-from core.records import Bucket, Decision, Order, RunKind
-from db import connect, datasets, imports, pairs, runs, verdicts
-from ui import actions, state
+from core.records import Bucket, Decision, Order, Reward, RunKind, RunState
+from db import connect, datasets, imports, pairs, rewards, runs, verdicts
+from ui import actions, plots, state
 from ui.processes import Store
 
 HOUSE = Path(__file__).parents[3]
@@ -149,11 +153,9 @@ def test_wrong_setting_is_said_on_the_page_and_starts_nothing(trained: Store):
 def test_failed_run_says_why_as_plain_text(failed: Store):
     app = opened("runs", open_run=3)
 
-    said = app.error[0].value
-
-    assert "the loss became nan" in said
-    assert "![x]" not in said
-    assert ":material/home:" not in said
+    # In a block of code, which renders nothing and can be copied as it is.
+    assert "This run failed" in app.error[0].value
+    assert app.code[0].value.startswith("the loss became nan; use a *smaller* learning_rate :material/home: ![x](")
 
 
 def test_trained_run_shows_its_numbers_with_their_interval_and_baseline(trained: Store):
@@ -426,3 +428,102 @@ def test_pair_on_which_reviewers_differ_is_shown_to_neither_again(trained: Store
     bo.button(key="verdict_flip").click().run()
 
     assert asked not in [text.value for text in (*ann.run().text, *bo.text)]
+
+
+def test_run_is_opened_by_the_number_in_the_url(trained: Store):
+    app = AppTest.from_file(str(HOUSE / "streamlit_app.py"), default_timeout=TIMEOUT)
+    app.run()
+    app.switch_page("ui/pages/runs.py")
+    app.query_params["run"] = "1"
+
+    app.run()
+
+    assert "Run 1: train probe" in words_of(app)
+
+
+def test_running_run_is_shown_before_a_queued_one(going: Store):
+    rank_anew(going)
+
+    app = opened("runs")
+
+    assert "Run 3: train lora another" in words_of(app)
+
+
+def test_queued_run_says_what_it_waits_for_and_a_launched_one_that_it_starts(going: Store):
+    run_id = rank_anew(going)
+    assert "number 1 of 1 in the queue of cpu; run 3 is going" in words_of(opened("runs", open_run=run_id))
+
+    with connect.write(going.engine) as conn:
+        started = psutil.Process().create_time()
+        runs.launch(conn, run_id, pid=os.getpid(), pid_started=started, host=os.uname().nodename)
+
+    assert "Starting: its process loads" in words_of(opened("runs", open_run=run_id))
+
+
+def test_all_runs_are_in_one_table_with_their_state_and_accuracy(failed: Store):
+    table = opened("runs").dataframe[0].value
+
+    assert list(table["run"]) == [3, 2, 1]
+    assert list(table["state"]) == ["failed", "finished", "finished"]
+    assert table["accuracy"][2].endswith(" %")
+    assert set(table["dataset"]) == {"things"}
+
+
+def test_failed_run_is_tried_again_with_its_settings(failed: Store, monkeypatch):
+    monkeypatch.setattr(actions, "tend", lambda store: None)
+    app = opened("runs", open_run=3)
+
+    app.button(key="run_again").click().run()
+
+    with connect.read(failed.engine) as conn:
+        again, before = runs.get(conn, 4), runs.get(conn, 3)
+    assert (again.kind, again.config, again.labeler) == (before.kind, before.config, before.labeler)
+
+
+def test_second_training_run_says_whether_it_helped(trained: Store):
+    with connect.write(trained.engine) as conn:
+        first = runs.get(conn, 1)
+        again = runs.add(
+            conn,
+            kind=first.kind,
+            config=first.config,
+            device="cpu",
+            dataset_id=first.dataset_id,
+            labeler=first.labeler,
+        )
+        scored = rewards.frame(conn, 1, dataset_id=first.dataset_id or 0)
+        kept = [Reward(row.pair_id, row.reward_a, row.reward_b) for row in scored.itertuples()]
+        rewards.add(conn, again, kept)
+        runs.finish(
+            conn, again, state=RunState.FINISHED, metrics=dict(first.metrics), checkpoint=first.checkpoint, error=None
+        )
+
+    app = opened("runs", open_run=again)
+
+    assert f"On the same {len(kept)} held-out pairs exactly as accurate as run 1" in words_of(app)
+
+
+def test_stop_that_comes_too_late_is_said_and_breaks_nothing(going: Store):
+    app = opened("overview")
+    with connect.write(going.engine) as conn:
+        runs.finish(conn, 3, state=RunState.FINISHED, metrics={}, checkpoint=None, error=None)
+
+    app.button(key="strip_stop_3").click().run()
+
+    assert not app.exception
+
+
+def test_loss_that_does_not_move_is_no_course_of_rounding():
+    steps = pd.DataFrame(
+        {
+            "step": [1, 2],
+            "loss": [math.log(2)] * 2,
+            "valid_nll": [math.log(2) + 1e-15, math.nan],
+            "is_best": [False] * 2,
+        }
+    )
+
+    axis = plots.loss_curve(steps).layout.yaxis
+
+    assert axis.tickformat == ".3f"
+    assert axis.range[1] - axis.range[0] == pytest.approx(plots.LEAST_LOSS_RANGE)
