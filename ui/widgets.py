@@ -1,6 +1,7 @@
 """What several pages show: the frame around a page, a pair, a run's progress, a number with what belongs under it."""
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,10 @@ _STATE_COLOUR = {
     RunState.STOPPED: "orange",
     RunState.FAILED: "red",
 }
+FOLD_AT, FOLDED_CHARACTERS = 2_000, 3_000
+# Marks, embeddings, overrides and isolates of writing direction.
+_TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_DIRECTIVE = re.compile(r":(?=[a-z0-9_+-]+[:/\[])")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>$&:^=])")
 
 
@@ -245,8 +250,36 @@ def _watch(run_id: int) -> None:
 
 def plain(text: str) -> str:
     """Text for places that render Markdown, so that it reads as it was written: no link, image, maths or directive."""
-    # `:material/…:` and `:emoji:` are found after escapes are undone; a zero-width space parts them for good.
-    return _MARKDOWN.sub(r"\\\1", re.sub(r":(?=[a-z+_-])", ":\u200b", text)).replace("\n", " ")
+    # `:material/…:`, `:emoji:` and `:red[…]` are found after escapes are undone; a zero-width space parts them for
+    # good. Only there: a name or a path that somebody copies must stay what it is.
+    parted = _DIRECTIVE.sub(":\u200b", visible(text))
+    return _MARKDOWN.sub(r"\\\1", parted).replace("\n", " ")
+
+
+def visible(text: str) -> str:
+    """Text with its control characters written out: one that turns the direction of reading changes what is seen."""
+    return "".join(f"⟨U+{ord(one):04X}⟩" if _is_hidden(one) else one for one in text)
+
+
+def _is_hidden(one: str) -> bool:
+    if one in "\n\t\r":
+        return False
+    # Cc: control; the rest of Cf joins letters and emoji, which must stay whole.
+    return unicodedata.category(one) == "Cc" or one in _TURNS or "\U000e0000" <= one <= "\U000e007f"
+
+
+def _long_text(text: str) -> None:
+    """Untrusted text as it was written; what is long is folded behind its beginning."""
+    shown = visible(text)
+    if len(shown) <= FOLDED_CHARACTERS:
+        st.text(shown)
+        return
+    # A little more than fits is shown whole; else the cut falls between two words.
+    cut = max(shown.rfind(" ", 0, FOLD_AT), shown.rfind("\n", 0, FOLD_AT))
+    cut = cut if cut > FOLD_AT // 2 else FOLD_AT
+    st.text(f"{shown[:cut].rstrip()} …")
+    with st.expander(f"Show the other {len(shown) - cut:,} characters"):
+        st.text(shown[cut:].lstrip())
 
 
 def prompt(messages: Sequence[Message]) -> None:
@@ -256,9 +289,9 @@ def prompt(messages: Sequence[Message]) -> None:
             with st.expander(f"{len(messages) - 1} earlier turn{'s' if len(messages) > 2 else ''}"):
                 for message in messages[:-1]:
                     st.caption(message.role.value)
-                    st.text(message.content)
+                    st.text(visible(message.content))
         st.caption("Prompt" if messages[-1].role.value == "user" else messages[-1].role.value)
-        st.text(messages[-1].content)
+        _long_text(messages[-1].content)
 
 
 def side_by_side(pair: Pair, *, order: Order = Order.AB, titles: tuple[str, str] = ("Left", "Right")) -> None:
@@ -271,7 +304,7 @@ def side_by_side(pair: Pair, *, order: Order = Order.AB, titles: tuple[str, str]
     ):
         with column:
             st.caption(title)
-            st.text(response)
+            _long_text(response)
 
 
 def measure(label: str, value: str, under: str, *, help_: str | None = None) -> None:

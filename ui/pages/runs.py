@@ -48,7 +48,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(widgets.plain(" · ".join(word for word in where if word)))
 if run.state is RunState.FAILED:
     st.error("This run failed. What it said:")
-    st.code(run.error or "no reason was given", language=None, wrap_lines=True)
+    st.code(widgets.visible(run.error or "no reason was given"), language=None, wrap_lines=True)
 if run.state in {RunState.FAILED, RunState.STOPPED}:
     with st.container(horizontal=True):
         again = st.button("Try again", key="run_again", type="primary", help="Queues a run with the same settings.")

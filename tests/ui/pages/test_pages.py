@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from core.formats import ReadOptions, from_dicts
 from core.records import Bucket, Decision, Order, Reward, RunKind, RunState
 from db import connect, datasets, imports, pairs, rewards, runs, verdicts
-from ui import actions, plots, state
+from ui import actions, plots, state, widgets
 from ui.processes import Store
 
 HOUSE = Path(__file__).parents[3]
@@ -511,6 +511,40 @@ def test_stop_that_comes_too_late_is_said_and_breaks_nothing(going: Store):
     app.button(key="strip_stop_3").click().run()
 
     assert not app.exception
+
+
+def test_characters_that_turn_the_direction_of_reading_are_written_out():
+    assert widgets.visible("abc\u202egnp.exe\x07 \U0001f469\u200d\U0001f52c\n") == (
+        "abc⟨U+202E⟩gnp.exe⟨U+0007⟩ \U0001f469\u200d\U0001f52c\n"
+    )
+
+
+def test_names_and_paths_stay_what_they_are_when_copied():
+    assert "\u200b" not in widgets.plain("sqlite:///data/a:b.db, imported: run:3")
+    assert "\u200b" in widgets.plain(":material/home: :red[x] :smile:")
+
+
+def test_long_response_is_folded_with_nothing_lost(empty: Store):
+    long = " ".join(f"word{number}" for number in range(1_000))
+    rows = [{"prompt": "Say it.", "response_chosen": long, "response_rejected": "no"}]
+    for _ in imports.import_rows(empty.engine, from_dicts(rows, ReadOptions()), dataset="long", file="long.jsonl"):
+        pass
+    app = AppTest.from_function(show_first_pair, default_timeout=TIMEOUT).run()
+
+    shown = [text.value for text in app.text]
+
+    assert not [text for text in shown if len(text) > widgets.FOLDED_CHARACTERS * 2]
+    assert long in " ".join(shown).replace(" …", "")
+    assert "Show the other" in app.expander[0].label
+
+
+def show_first_pair() -> None:
+    from db import connect, pairs  # noqa: PLC0415 - AppTest runs this text by itself
+    from ui import state, widgets  # noqa: PLC0415
+
+    with connect.read(state.store().engine) as conn:
+        stored = pairs.get(conn, 1)
+    widgets.side_by_side(stored.pair)
 
 
 def test_loss_that_does_not_move_is_no_course_of_rounding():
