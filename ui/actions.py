@@ -544,6 +544,35 @@ def _as_shown(said: str, order: Order) -> str:
     return {"a": "Left", "b": "Right"}.get(said if order is Order.AB else {"a": "b", "b": "a"}.get(said, said), said)
 
 
+def browse_table(
+    conn: connect.Connection, rows: Sequence[pairs.BrowseRow], *, labeler: str | None
+) -> list[dict[str, object]]:
+    """Rows of a list of pairs with a labeler's label and people's verdict, in the stored order."""
+    ids = [row.pair_id for row in rows]
+    given = {} if labeler is None else labels.for_pairs(conn, labeler, ids)
+    decided = verdicts.effective(conn, pair_ids=ids)
+    return [
+        {
+            "id": row.row_id,
+            "prompt": row.prompt,
+            "A": row.response_a,
+            "B": row.response_b,
+            "label": said(given[row.pair_id].side) if row.pair_id in given else "",
+            "verdict": said(decided[row.pair_id]) if row.pair_id in decided else "",
+            "subset": row.subset or "",
+            "part": row.part.value,
+        }
+        for row in rows
+    ]
+
+
+def said(side: Preference | Decision | None) -> str:
+    """What a label or a verdict says, in letters of the stored order; a label without a side is a tie."""
+    if side is None:
+        return "tie"
+    return side.value.upper() if side.value in {"a", "b"} else side.value
+
+
 def triage_rows(ranked: Triage, *, limit: int | None = None) -> Iterator[dict[str, object]]:
     """The lines that `triage -o` writes, the first `limit` of them, in the orientation of the user's file."""
     for row in ranked.frame.head(len(ranked.frame) if limit is None else limit).to_dict("records"):

@@ -547,6 +547,35 @@ def show_first_pair() -> None:
     widgets.side_by_side(stored.pair)
 
 
+def test_whole_dataset_is_counted_and_rows_show_label_and_verdict(trained: Store):
+    app = opened("browse")
+
+    table = app.dataframe[0].value
+
+    assert "1 to 50 of 84 pairs" in words_of(app)
+    assert set(table["label"]) == {"A", "B"}
+    assert set(table["subset"]) == {""}
+
+
+def test_label_in_the_table_is_about_the_same_side_as_its_filter(trained: Store):
+    app = opened("browse")
+
+    app.selectbox(key="browse_side").set_value("b").run()
+
+    assert set(app.dataframe[0].value["label"]) == {"B"}
+
+
+def test_pairs_without_labels_say_so_where_the_labeler_stands(empty: Store):
+    rows = [{"id": "1", "prompt": "x", "response_a": "y", "response_b": "z"}]
+    for _ in imports.import_rows(empty.engine, from_dicts(rows, ReadOptions()), dataset="bare", file="bare.jsonl"):
+        pass
+
+    app = opened("browse")
+
+    assert app.selectbox(key="browse_labeler").value == "none yet"
+    assert list(app.dataframe[0].value["label"]) == [""]
+
+
 def test_loss_that_does_not_move_is_no_course_of_rounding():
     steps = pd.DataFrame(
         {
@@ -561,3 +590,9 @@ def test_loss_that_does_not_move_is_no_course_of_rounding():
 
     assert axis.tickformat == ".3f"
     assert axis.range[1] - axis.range[0] == pytest.approx(plots.LEAST_LOSS_RANGE)
+
+
+def test_every_page_has_one_next_step(trained: Store):
+    for page in ("overview", "browse", "runs", "disagreements"):
+        primary = [button.key for button in opened(page).button if button.proto.type == "primary"]
+        assert len(primary) == 1, (page, primary)
