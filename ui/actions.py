@@ -554,11 +554,11 @@ def browse_table(
     return [
         {
             "id": row.row_id,
+            "label": said(given[row.pair_id].side) if row.pair_id in given else "",
+            "verdict": said(decided[row.pair_id]) if row.pair_id in decided else "",
             "prompt": row.prompt,
             "A": row.response_a,
             "B": row.response_b,
-            "label": said(given[row.pair_id].side) if row.pair_id in given else "",
-            "verdict": said(decided[row.pair_id]) if row.pair_id in decided else "",
             "subset": row.subset or "",
             "part": row.part.value,
         }

@@ -202,7 +202,11 @@ def counted(count: int, noun: str) -> str:
 
 
 def ago(when: float) -> str:
-    return f"{duration(time.time() - when)} ago"
+    seconds = time.time() - when
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= size:
+            return f"{counted(int(seconds // size), unit)} ago"
+    return "just now"
 
 
 def number(value: object) -> str:

@@ -72,7 +72,7 @@ def ask_reviewer() -> None:
 
 def reviewer_note(reviewer: str) -> None:
     """Whose verdicts these are, and a way to be somebody else."""
-    st.caption(f"You decide as {plain(reviewer)}.")
+    st.caption(f"You decide as {plain(reviewer)}.", width="content")
     st.button("Change the name", key="reviewer_change", type="tertiary", on_click=state.forget, args=("reviewer",))
 
 

@@ -73,7 +73,10 @@ picked = st.dataframe(
     on_select="rerun",
     selection_mode="single-row",
     height=420,
-    column_config={"id": st.column_config.Column(width="small")},
+    column_config={
+        **{name: st.column_config.Column(width="small") for name in ("id", "label", "verdict")},
+        **{name: st.column_config.Column(width="medium") for name in ("prompt", "A", "B")},
+    },
 )
 # Below the table: above it the table's own toolbar would lie over them.
 with st.container(horizontal=True, vertical_alignment="center"):

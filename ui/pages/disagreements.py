@@ -111,7 +111,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
         help="Freezes the labels with your verdicts in place, trains a model on them and ranks the labels anew.",
     )
     if stale:
-        st.caption("Labels or verdicts have changed since these margins were computed.")
+        st.caption("Labels or verdicts have changed since this list was ranked.", width="content")
     if reviewer is not None:
         widgets.reviewer_note(reviewer)
 if retrain:

@@ -34,6 +34,7 @@ asked = st.query_params.get("run", "")
 chosen = next(iter([*(number for number in ids if str(number) == asked), *running, *waiting, *models, *ids]))
 if asked and str(chosen) != asked:
     st.warning(widgets.plain(f"There is no run {asked} in this store."))
+st.query_params["run"] = str(chosen)
 with connect.read(store.engine) as conn:
     run = runs.get(conn, chosen)
     steps = runs.steps_of(conn, run.id)
