@@ -2,6 +2,8 @@
 
 import streamlit as st
 
+from core.errors import TiebreakError
+
 st.set_page_config(page_title="Tiebreak", page_icon="ui/icon.svg", layout="wide")
 pages = {
     "": [st.Page("ui/pages/overview.py", title="Overview", icon=":material/dashboard:", default=True)],
@@ -19,4 +21,8 @@ pages = {
     ],
     "Ship": [st.Page("ui/pages/export.py", title="Export", icon=":material/ios_share:", url_path="export")],
 }
-st.navigation(pages).run()
+try:
+    st.navigation(pages).run()
+except TiebreakError as error:  # what a page did not foresee and the user can mend; a bug shows its traceback
+    st.error("That did not work:")
+    st.text(str(error))

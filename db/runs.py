@@ -102,8 +102,15 @@ def queued(conn: Connection) -> list[Run]:
     return [_run(row) for row in conn.execute(waiting)]
 
 
-def newest(conn: Connection, *, kind: RunKind, dataset_id: int | None = None, labeler: str | None = None) -> Run | None:
-    """The newest run of a kind that ended with a result."""
+def newest(
+    conn: Connection,
+    *,
+    kind: RunKind,
+    dataset_id: int | None = None,
+    labeler: str | None = None,
+    before: int | None = None,
+) -> Run | None:
+    """The newest run of a kind that ended with a result; the newest `before` a run's number, where one is given."""
     done = (RunState.FINISHED.value, RunState.STOPPED.value) if kind is RunKind.TRAIN else (RunState.FINISHED.value,)
     statement = select(runs).where(runs.c.kind == kind.value, runs.c.state.in_(done))
     if kind is RunKind.TRAIN:
@@ -112,6 +119,8 @@ def newest(conn: Connection, *, kind: RunKind, dataset_id: int | None = None, la
         statement = statement.where(runs.c.dataset_id == dataset_id)
     if labeler is not None:
         statement = statement.where(runs.c.labeler == labeler)
+    if before is not None:
+        statement = statement.where(runs.c.id < before)
     row = conn.execute(statement.order_by(runs.c.id.desc()).limit(1)).one_or_none()
     return None if row is None else _run(row)
 

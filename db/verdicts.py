@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select
+from sqlalchemy import ColumnElement, Connection, func, insert, select, true
 
 from core.records import Decision, Order, Preference
 from db.schema import labelers, labels, memberships, pairs, verdicts
@@ -58,9 +58,9 @@ def _version_on(conn: Connection, pair_id: int, labeler: str) -> int | None:
     return conn.execute(versions.where(labelers.c.name == labeler, labels.c.pair_id == pair_id)).scalar()
 
 
-def undo(conn: Connection, *, reviewer: str) -> Verdict | None:
-    """Undo the reviewer's newest standing verdict; it is returned, None if there is none."""
-    standing = latest(conn, reviewer=reviewer, limit=1)
+def undo(conn: Connection, *, reviewer: str, dataset_id: int | None = None) -> Verdict | None:
+    """Undo the reviewer's newest standing verdict (on a dataset's pairs); it is returned, None if there is none."""
+    standing = latest(conn, reviewer=reviewer, dataset_id=dataset_id, limit=1)
     if not standing:
         return None
     undone = standing[0]
@@ -76,9 +76,11 @@ def undo(conn: Connection, *, reviewer: str) -> Verdict | None:
     return undone
 
 
-def latest(conn: Connection, *, reviewer: str | None = None, limit: int = 10) -> list[Verdict]:
-    """Standing verdicts, the newest first."""
-    statement = select(verdicts).where(stands()).order_by(verdicts.c.id.desc()).limit(limit)
+def latest(
+    conn: Connection, *, reviewer: str | None = None, dataset_id: int | None = None, limit: int | None = 10
+) -> list[Verdict]:
+    """Standing verdicts, the newest first; all of them without a limit."""
+    statement = select(verdicts).where(stands(), _on(dataset_id)).order_by(verdicts.c.id.desc()).limit(limit)
     if reviewer is not None:
         statement = statement.where(verdicts.c.reviewer == reviewer)
     return [_verdict(row) for row in conn.execute(statement)]
@@ -129,10 +131,7 @@ def effective(
     conn: Connection, *, dataset_id: int | None = None, pair_ids: Sequence[int] | None = None
 ) -> dict[int, Decision]:
     """pair_id -> what people decided: each reviewer's last standing verdict; where reviewers differ, nothing yet."""
-    statement = select(verdicts.c.pair_id, verdicts.c.reviewer, verdicts.c.decision).where(stands())
-    if dataset_id is not None:
-        members = select(memberships.c.pair_id).where(memberships.c.dataset_id == dataset_id)
-        statement = statement.where(verdicts.c.pair_id.in_(members))
+    statement = select(verdicts.c.pair_id, verdicts.c.reviewer, verdicts.c.decision).where(stands(), _on(dataset_id))
     if pair_ids is not None:
         statement = statement.where(verdicts.c.pair_id.in_(pair_ids))
     last: dict[int, dict[str, str]] = defaultdict(dict)
@@ -147,10 +146,7 @@ def effective(
 
 def count(conn: Connection, dataset_id: int | None = None) -> int:
     """Standing verdicts."""
-    statement = select(func.count()).select_from(verdicts).where(stands())
-    if dataset_id is not None:
-        members = select(memberships.c.pair_id).where(memberships.c.dataset_id == dataset_id)
-        statement = statement.where(verdicts.c.pair_id.in_(members))
+    statement = select(func.count()).select_from(verdicts).where(stands(), _on(dataset_id))
     return int(conn.execute(statement).scalar_one())
 
 
@@ -161,8 +157,7 @@ def newest_id(conn: Connection) -> int:
 
 def any_since(conn: Connection, *, dataset_id: int, when: float) -> bool:
     """Whether a verdict on a dataset's pairs was given or undone after a moment (seconds since 1970)."""
-    members = select(memberships.c.pair_id).where(memberships.c.dataset_id == dataset_id)
-    found = select(verdicts.c.id).where(verdicts.c.created > when, verdicts.c.pair_id.in_(members)).limit(1)
+    found = select(verdicts.c.id).where(verdicts.c.created > when, _on(dataset_id)).limit(1)
     return conn.execute(found).scalar() is not None
 
 
@@ -170,6 +165,13 @@ def stands() -> ColumnElement[bool]:
     """The condition that a row is a verdict that nobody took back."""
     undone = select(verdicts.c.undoes).where(verdicts.c.undoes.is_not(None))
     return verdicts.c.decision.is_not(None) & verdicts.c.id.not_in(undone)
+
+
+def _on(dataset_id: int | None) -> ColumnElement[bool]:
+    """The condition that a row is about a pair of a dataset; of any, where none is named."""
+    if dataset_id is None:
+        return true()
+    return verdicts.c.pair_id.in_(select(memberships.c.pair_id).where(memberships.c.dataset_id == dataset_id))
 
 
 def _verdict(row: object) -> Verdict:

@@ -38,7 +38,7 @@ FILES = {
     "ui/worker.py": "core.*",
     "ui/state.py": "streamlit",
     "ui/widgets.py": "streamlit",
-    "streamlit_app.py": "streamlit",
+    "streamlit_app.py": "core streamlit",
 }
 NAMES_ITS_ROOMS = {"core", "ui"}
 # Started as a process, never imported.

@@ -12,7 +12,7 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from core.errors import BadConfig, BadFile, NotFound, RunFailed, TiebreakError
 from core.formats import ReadOptions
 from core.measure.compare import compare
 from core.measure.triage import rank_by_doubt
-from core.records import Decision, Kind, Order, Part, Preference, RunKind, RunState
+from core.records import Bucket, Decision, Kind, Order, Pair, Part, Preference, RunKind, RunState
 from db import connect, datasets, imports, labelers, labels, pairs, rewards, runs, search, snapshots, verdicts
 from db.names import check_text
 from ui import demo_pairs, exchange, machine
@@ -35,6 +35,32 @@ DEMO = "demo"
 DEMO_LABELER = "demo-rule"
 _UPLOADS = "uploads"
 _ABANDONED_SECONDS = 3600.0  # an upload is looked at for minutes; younger ones may be another tab's
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What a bucket of labels is called where people read, and what it means."""
+
+    title: str
+    meaning: str
+
+
+QUEUES = {
+    Bucket.LABEL_ERROR: Queue("Probably wrong", "Models that never saw the prompt clearly contradict these labels."),
+    Bucket.CONTESTED: Queue(
+        "Contested", "Models lean against these labels, but not clearly enough to call them wrong."
+    ),
+    Bucket.INCONSISTENT: Queue(
+        "Labeler inconsistent", "The labeler contradicts itself: its votes differ, or change with the shown order."
+    ),
+    Bucket.MODEL_ERROR: Queue(
+        "Probably the model's error",
+        "Models lean the other way, but the labeler was sure each time: trust the labeler.",
+    ),
+    Bucket.AMBIGUOUS: Queue("Ambiguous", "Neither the labeler nor the models can tell the two apart: perhaps a tie."),
+    Bucket.AGREE: Queue("Model agrees", "Models that never saw the prompt say the same; a few show if they are right."),
+    Bucket.UNUSABLE: Queue("Unusable", "There is no usable vote."),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +265,24 @@ def retrain(store: Store, *, dataset: str, labeler: str) -> int:
     return run_id
 
 
+def repeat(store: Store, run_id: int) -> int:
+    """Queue a run with the same settings on the same dataset; its number. It starts as soon as its device is free."""
+    with connect.write(store.engine) as conn:
+        run = runs.get(conn, run_id)
+        again = runs.add(
+            conn,
+            kind=run.kind,
+            dataset_id=run.dataset_id,
+            labeler=run.labeler,
+            parent_id=run.parent_id,
+            config=run.config,
+            device=run.device,
+            name=run.name,
+        )
+    tend(store)
+    return again
+
+
 def start_crossfit(store: Store, *, dataset: str, labeler: str | None, backbone: str = EMBEDDED_BACKBONE) -> int:
     """Queue a run that gives every pair a margin from models that did not train on it."""
     config = TrainConfig(backbone=backbone)
@@ -367,9 +411,16 @@ def decide(  # noqa: PLR0913 - a verdict has this many facts
     label_side: Preference | None,
     reason: str | None = None,
     blind: bool = False,
+    seen: int | None = None,
 ) -> int:
-    """Write a verdict: absolute (a, b, tie, drop in the stored order), whatever words the page used."""
+    """Write a verdict: absolute (a, b, tie, drop in the stored order), whatever words the page used.
+
+    `seen` is the store's newest verdict when the pair was drawn: refused if the reviewer decided the pair since.
+    """
     with connect.write(store.engine) as conn:
+        standing = [] if seen is None else verdicts.of_pair(conn, pair_id)
+        if any(one.reviewer == reviewer and one.id > (seen or 0) for one in standing):
+            raise TiebreakError(f"{reviewer} has decided this pair elsewhere meanwhile; that verdict stands")
         return verdicts.decide(
             conn,
             pair_id=pair_id,
@@ -383,10 +434,11 @@ def decide(  # noqa: PLR0913 - a verdict has this many facts
         )
 
 
-def undo(store: Store, *, reviewer: str) -> verdicts.Verdict | None:
-    """Undo the reviewer's last verdict by a row that names it; None if there is none."""
+def undo(store: Store, *, reviewer: str, dataset: str) -> pairs.StoredPair | None:
+    """Undo the reviewer's last verdict on a dataset's pairs by a row that names it; the pair, None if there is none."""
     with connect.write(store.engine) as conn:
-        return verdicts.undo(conn, reviewer=reviewer)
+        undone = verdicts.undo(conn, reviewer=reviewer, dataset_id=datasets.get(conn, dataset).id)
+        return None if undone is None else pairs.get(conn, undone.pair_id)
 
 
 def triage(store: Store, *, dataset: str, labeler: str | None, run_id: int | None = None) -> Triage:
@@ -472,6 +524,18 @@ def compare_runs(store: Store, first: int, second: int) -> dict[str, object]:
     return {"runs": [first, second], "against": one.labeler, **_absent_as_none(dataclasses.asdict(compared))}
 
 
+def compared_with_before(store: Store, run: runs.Run) -> dict[str, object] | None:
+    """A training run against the one before it, on the same held-out pairs; None where there is none to compare."""
+    if run.kind is not RunKind.TRAIN or run.checkpoint is None:
+        return None
+    with connect.read(store.engine) as conn:
+        previous = runs.newest(conn, kind=RunKind.TRAIN, dataset_id=run.dataset_id, labeler=run.labeler, before=run.id)
+    try:
+        return None if previous is None else compare_runs(store, run.id, previous.id)
+    except RunFailed:  # they have no held-out pair in common
+        return None
+
+
 def _held_out(conn: connect.Connection, run: runs.Run, dataset_id: int) -> pd.DataFrame:
     scored = rewards.frame(conn, run.id, dataset_id=dataset_id)
     frozen = [] if run.snapshot_id is None else snapshots.rows(conn, run.snapshot_id)
@@ -511,6 +575,109 @@ def export_data(store: Store, *, dataset: str, path: Path) -> int:
         return write_lines(path, exchange.lines(conn, found.id))
 
 
+def open_labels(store: Store, ranked: Triage, *, dataset: str, reviewer: str | None = None) -> pd.DataFrame:
+    """The ranked labels that wait for a verdict: no test pair, none that people (or this reviewer) decided."""
+    with connect.read(store.engine) as conn:
+        here = datasets.get(conn, dataset).id
+        done = set(verdicts.effective(conn, dataset_id=here))
+        if reviewer is not None:  # where reviewers differ nothing is effective, yet nobody is asked twice
+            done |= {one.pair_id for one in verdicts.latest(conn, reviewer=reviewer, dataset_id=here, limit=None)}
+    frame = ranked.frame
+    return frame[(frame["part"] != Part.TEST.value) & ~frame["pair_id"].isin(done)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSize:
+    """How many labels of a bucket wait for a verdict, and how many there are with those that do not any more."""
+
+    num_open: int
+    num_all: int
+
+    @property
+    def share_done(self) -> float:
+        return 1.0 - self.num_open / self.num_all
+
+
+def queue_sizes(ranked: Triage, waiting: pd.DataFrame) -> dict[Bucket, QueueSize]:
+    """The queues that hold anything, in the order of QUEUES; `waiting` is what `open_labels` gave."""
+    reviewable = ranked.frame["bucket"][ranked.frame["part"] != Part.TEST.value].value_counts()
+    still = waiting["bucket"].value_counts()
+    return {
+        bucket: QueueSize(num_open=int(still.get(bucket.value, 0)), num_all=int(reviewable[bucket.value]))
+        for bucket in QUEUES
+        if bucket is not Bucket.UNUSABLE and bucket.value in reviewable
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reviewed:
+    """What a reviewer did on a dataset: verdicts, and how many were given against a label and changed it."""
+
+    num_verdicts: int
+    num_against_label: int
+    num_changed: int
+
+
+def reviewed(given: Sequence[verdicts.Verdict]) -> Reviewed:
+    """Count verdicts; one changed its label if it says anything else, be it a tie or to drop the pair."""
+    against = [one for one in given if one.label_side is not None]
+    changed = sum(one.decision.value != one.label_side for one in against)
+    return Reviewed(num_verdicts=len(given), num_against_label=len(against), num_changed=changed)
+
+
+def history(store: Store, given: Sequence[verdicts.Verdict]) -> pd.DataFrame:
+    """Verdicts as a table for reading: the prompt's first words, and sides as they were shown."""
+    with connect.read(store.engine) as conn:
+        texts = dict(pairs.texts(conn, [one.pair_id for one in given]))
+    rows = [
+        (
+            _first_words(texts[one.pair_id]) if one.pair_id in texts else "(erased)",
+            _as_shown(one.decision.value, one.shown),
+            "-" if one.label_side is None else _as_shown(one.label_side.value, one.shown),
+        )
+        for one in given
+    ]
+    return pd.DataFrame(rows, columns=["prompt", "you said", "the label said"])
+
+
+def _first_words(pair: Pair, *, most: int = 60) -> str:
+    words = " ".join(pair.prompt[-1].content[: 2 * most].split())
+    return words if len(words) <= most else words[: most - 1] + "…"
+
+
+def _as_shown(said: str, order: Order) -> str:
+    return {"a": "Left", "b": "Right"}.get(said if order is Order.AB else {"a": "b", "b": "a"}.get(said, said), said)
+
+
+def browse_table(
+    conn: connect.Connection, rows: Sequence[pairs.BrowseRow], *, dataset_id: int, labeler: str | None
+) -> list[dict[str, object]]:
+    """Rows of a list of pairs with a labeler's label and people's verdict, in the stored order."""
+    ids = [row.pair_id for row in rows]
+    given = {} if labeler is None else labels.for_pairs(conn, labeler, ids, dataset_id=dataset_id)
+    decided = verdicts.effective(conn, pair_ids=ids)
+    return [
+        {
+            "id": row.row_id,
+            "label": said(given[row.pair_id].side) if row.pair_id in given else "",
+            "verdict": said(decided[row.pair_id]) if row.pair_id in decided else "",
+            "prompt": row.prompt,
+            "A": row.response_a,
+            "B": row.response_b,
+            "subset": row.subset or "",
+            "part": row.part.value,
+        }
+        for row in rows
+    ]
+
+
+def said(side: Preference | Decision | None) -> str:
+    """What a label or a verdict says, in letters of the stored order; a label without a side is a tie."""
+    if side is None:
+        return "tie"
+    return side.value.upper() if side.value in {"a", "b"} else side.value
+
+
 def triage_rows(ranked: Triage, *, limit: int | None = None) -> Iterator[dict[str, object]]:
     """The lines that `triage -o` writes, the first `limit` of them, in the orientation of the user's file."""
     for row in ranked.frame.head(min(limit or len(ranked.frame), len(ranked.frame))).to_dict("records"):
@@ -535,10 +702,27 @@ def triage_lines(ranked: Triage) -> str:
     return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in triage_rows(ranked))
 
 
-def short_list(ranked: Triage, *, limit: int) -> pd.DataFrame:
-    """The most doubtful labels as a table for reading."""
-    rows = list(triage_rows(ranked, limit=limit))
-    return pd.DataFrame(rows, columns=["rank", "id", "doubt", "bucket", "side", "margin", "label_p_a"])
+def short_list(store: Store, ranked: Triage, *, limit: int) -> pd.DataFrame:
+    """The most doubtful labels as a table for reading; doubt and the model's probability in percent."""
+    first = ranked.frame[ranked.frame["doubt"].notna()].head(limit)
+    with connect.read(store.engine) as conn:
+        texts = dict(pairs.texts(conn, first["pair_id"].tolist()))
+    found = [texts.get(number) for number in first["pair_id"].tolist()]
+    preferred = [
+        "(erased)" if pair is None else " ".join((pair.response_a if side == "a" else pair.response_b)[:120].split())
+        for pair, side in zip(found, first["side"], strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "rank": first["rank"],
+            "id": first["row_id"],
+            "prompt": ["(erased)" if pair is None else _first_words(pair) for pair in found],
+            "the label prefers": preferred,
+            "doubt, %": (100 * first["doubt"]).round(1),
+            "the model agrees, %": (100 * first["p_model"]).round(1),
+            "queue": [QUEUES[Bucket(bucket)].title for bucket in first["bucket"]],
+        }
+    )
 
 
 def _number(value: float) -> float | None:

@@ -11,7 +11,7 @@ HELD_OUT = "#E8590C"  # held-out pairs, and the labeler
 CALIBRATED = "#2B8A3E"  # after the temperature, and people
 BASELINE = "#868E96"  # reference lines
 HEIGHT = 320
-LEAST_LOSS_RANGE = 0.01
+LEAST_LOSS_RANGE = 0.01  # nats
 _FADED = 0.25
 _SMOOTHING = 0.9
 

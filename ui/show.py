@@ -17,7 +17,7 @@ from core.records import RunKind
 from db import runs
 from db.imports import ImportCounts
 from db.search import IndexState
-from ui.actions import wait_for
+from ui.actions import QueueSize, Reviewed, wait_for
 from ui.processes import Store, is_over
 
 POLL_SECONDS = 0.25
@@ -151,6 +151,57 @@ def run_title(run: runs.Run) -> str:
     return f"{run.id} · {' '.join(word for word in words if word)} · {end}"
 
 
+def comparison_words(compared: Mapping[str, Any]) -> str:
+    """What a run is better or worse by than the one before, in a sentence."""
+    _, previous = compared["runs"]
+    change, low, high = (compared[key] for key in ("accuracy", "accuracy_low", "accuracy_high"))
+    if change is None:
+        return ""
+    points = f"{abs(100 * change):.1f} points {'more' if change > 0 else 'less'} accurate than run {previous}"
+    if change == 0:
+        points = f"exactly as accurate as run {previous}"
+    within = "" if low is None else f" (95 % {100 * low:+.1f} to {100 * high:+.1f})"
+    is_clear = low is not None and (low > 0 or high < 0)
+    verdict = "" if is_clear or change == 0 else ": too few pairs to call it a difference"
+    return f"On the same {counted(compared['num_pairs'], 'held-out pair')} {points}{within}{verdict}."
+
+
+def runs_table(found: Sequence[runs.Run], names: Mapping[int, str]) -> list[dict[str, object]]:
+    """Runs as a table for reading, in the given order; `names` of datasets by number."""
+    return [
+        {
+            "run": run.id,
+            "what": " ".join(
+                filter(None, [run.kind.value, _method(run) if run.kind is RunKind.TRAIN else "", run.name])
+            ),
+            "state": run.state.value,
+            "dataset": "" if run.dataset_id is None else names.get(run.dataset_id, ""),
+            "accuracy": _accuracy(run),
+            "begun": ago(run.started or run.created),
+        }
+        for run in found
+    ]
+
+
+def _method(run: runs.Run) -> str:
+    return str(run.config.get("method") or "")
+
+
+def _accuracy(run: runs.Run) -> str:
+    found = run.metrics.get("accuracy")
+    value = found.get("value") if isinstance(found, dict) else None
+    return "" if value is None else percent(value)
+
+
+def review_words(size: QueueSize, reviewed: Reviewed) -> str:
+    """How far a reviewer is in a queue, and what their verdicts did so far."""
+    done = f"{size.num_all - size.num_open:,} of {size.num_all:,} decided"
+    if not reviewed.num_against_label:
+        return done
+    share = 100 * reviewed.num_changed / reviewed.num_against_label
+    return f"{done} · you changed {share:.0f} % of the {counted(reviewed.num_against_label, 'label')} you judged"
+
+
 def counted(count: int, noun: str) -> str:
     """Such as `1 verdict`, `2,000 verdicts`."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
@@ -179,7 +230,11 @@ def refused_rows(counts: ImportCounts) -> list[dict[str, object]]:
 
 
 def ago(when: float) -> str:
-    return f"{duration(time.time() - when)} ago"
+    seconds = time.time() - when
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= size:
+            return f"{counted(int(seconds // size), unit)} ago"
+    return "just now"
 
 
 def number(value: object) -> str:

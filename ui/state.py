@@ -1,6 +1,5 @@
 """What a browser session remembers, and the one open store that all sessions share."""
 
-import getpass
 import hashlib
 import time
 
@@ -8,8 +7,9 @@ import streamlit as st
 
 from core.errors import NotFound
 from core.records import Order
-from db import connect, datasets, verdicts
+from db import connect, datasets, runs, verdicts
 from db.datasets import DatasetSummary
+from db.runs import Run
 from db.snapshots import Contents
 from ui import actions
 from ui.actions import Triage
@@ -35,9 +35,9 @@ def all_datasets() -> list[DatasetSummary]:
 
 
 def dataset() -> DatasetSummary:
-    """The dataset that the sidebar shows; NotFound in an empty store."""
+    """The dataset that all pages show: the chosen one, else the newest; NotFound in an empty store."""
     found = all_datasets()
-    chosen = st.session_state.get("dataset")
+    chosen = kept("dataset")
     for one in found:
         if one.name == chosen:
             return one
@@ -48,7 +48,33 @@ def dataset() -> DatasetSummary:
 
 def choose_dataset(name: str) -> None:
     """Show another dataset from the next rerun on."""
-    st.session_state["next_dataset"] = name
+    keep("dataset", name)
+
+
+def keep(what: str, value: str) -> None:
+    """Remember a choice for all pages of this session; `keep_in_url` carries it over a reload."""
+    # Not the state of the widget that asked for it: a widget belongs to its page and is forgotten with it.
+    st.session_state[f"kept_{what}"] = value
+
+
+def kept(what: str) -> str | None:
+    """What was chosen in this session, else what the URL says; None where nobody chose."""
+    found = st.session_state.get(f"kept_{what}") or st.query_params.get(what)
+    return None if found is None else str(found)
+
+
+def forget(what: str) -> None:
+    """Take a choice back; it will be asked for again."""
+    st.session_state.pop(f"kept_{what}", None)
+    st.query_params.pop(what, None)
+
+
+def keep_in_url() -> None:
+    """Write what was chosen into the URL of the page, which a change of pages has emptied."""
+    for what in ("dataset", "reviewer"):
+        value = kept(what)
+        if value and st.query_params.get(what) != value:
+            st.query_params[what] = value
 
 
 def ranked(labeler: str, run_id: int | None) -> Triage:
@@ -61,6 +87,19 @@ def ranked(labeler: str, run_id: int | None) -> Triage:
 def _ranked(url: str, name: str, labeler: str, run_id: int | None, data_version: int) -> Triage:
     del data_version  # only names the cached entry
     return actions.triage(_open(url), dataset=name, labeler=labeler, run_id=run_id)
+
+
+def compared_with_before(run: Run) -> dict[str, object] | None:
+    """A finished run against the one before it; resampled once, since neither changes any more."""
+    return _compared(store().url, run.id)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _compared(url: str, run_id: int) -> dict[str, object] | None:
+    here = _open(url)
+    with connect.read(here.engine) as conn:
+        run = runs.get(conn, run_id)
+    return actions.compared_with_before(here, run)
 
 
 def training_set(labeler: str) -> Contents:
@@ -77,14 +116,14 @@ def _training_set(url: str, name: str, labeler: str, version: tuple[int, int]) -
     return actions.training_set(_open(url), dataset=name, labeler=labeler)
 
 
-def reviewer() -> str:
-    """Who decides in this session."""
-    return str(st.session_state.get("reviewer") or getpass.getuser())
+def reviewer() -> str | None:
+    """Who decides in this session; None until they said their name."""
+    return kept("reviewer")
 
 
-def shown_order(pair_hash: str) -> Order:
+def shown_order(pair_hash: str, reviewer: str) -> Order:
     """Which response stands on the left: by hash of pair and reviewer, so that nobody always sees a first."""
-    digest = hashlib.sha256(f"{pair_hash}\n{reviewer()}".encode()).digest()
+    digest = hashlib.sha256(f"{pair_hash}\n{reviewer}".encode()).digest()
     return Order.AB if digest[0] % 2 else Order.BA
 
 
@@ -93,6 +132,11 @@ def now_showing(what: str) -> None:
     if st.session_state.get("shown") != what:
         st.session_state["shown"] = what
         st.session_state["shown_at"] = time.monotonic()
+
+
+def nothing_shown() -> None:
+    """Note that what was on the screen is dealt with; what comes next is not read yet."""
+    st.session_state.pop("shown", None)
 
 
 def was_read(what: str) -> bool:

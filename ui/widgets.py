@@ -1,6 +1,7 @@
 """What several pages show: the frame around a page, a pair, a run's progress, a number with what belongs under it."""
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 REFRESH_SECONDS = 2.0
+QUEUE_SECONDS = 1.0  # a click on "Start training" leads here: what it started should be seen to start
 _STATE_COLOUR = {
     RunState.QUEUED: "gray",
     RunState.RUNNING: "blue",
@@ -31,6 +33,10 @@ _STATE_COLOUR = {
     RunState.STOPPED: "orange",
     RunState.FAILED: "red",
 }
+FOLD_AT, FOLDED_CHARACTERS = 2_000, 3_000
+# Marks, embeddings, overrides and isolates of writing direction.
+_TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_DIRECTIVE = re.compile(r":(?=[a-z0-9_+-]+[:/\[])")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>$&:^=])")
 
 
@@ -61,6 +67,27 @@ def needs_dataset() -> None:
     st.stop()
 
 
+def ask_reviewer() -> None:
+    """Ask for the name that verdicts are kept under; once, since it stays in the URL."""
+    with st.container(border=True):
+        st.subheader("Who is deciding?")
+        st.write("Each verdict is kept under a name, so that several people can decide and nobody's word is lost.")
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            st.text_input("Your name", key="reviewer_name", on_change=_name_reviewer, max_chars=80, width=300)
+            st.button("Start", key="reviewer_start", type="primary")
+
+
+def reviewer_note(reviewer: str) -> None:
+    """Whose verdicts these are, and a way to be somebody else."""
+    st.caption(f"You decide as {plain(reviewer)}.", width="content")
+    st.button("Change the name", key="reviewer_change", type="tertiary", on_click=state.forget, args=("reviewer",))
+
+
+def _name_reviewer() -> None:
+    if name := st.session_state["reviewer_name"].strip():
+        state.keep("reviewer", name)
+
+
 def load_demo_button(*, primary: bool = False) -> None:
     """Import the shipped pairs with one click."""
     if st.button("Load the demo pairs", key="load_demo", type="primary" if primary else "secondary"):
@@ -74,26 +101,38 @@ def load_demo_button(*, primary: bool = False) -> None:
 
 
 def _sidebar() -> None:
-    found = state.all_datasets()
-    following = st.session_state.pop("next_dataset", None)
-    names = [one.name for one in found]
-    if following in names:
-        st.session_state["dataset"] = following
-    elif st.session_state.get("dataset") not in names:
-        st.session_state.pop("dataset", None)
+    names = [one.name for one in state.all_datasets()]
+    chosen = state.kept("dataset")
+    if names:
+        here = state.dataset().name
+        if chosen not in {None, here}:
+            st.toast(plain(f"There is no dataset {chosen} any more: it was removed. This is {here}."))
+        state.keep("dataset", here)
+        st.session_state["dataset"] = here
+    state.keep_in_url()
     with st.sidebar:
         if names:
-            st.selectbox("Dataset", names, key="dataset", help="A named set of pairs. All pages show this one.")
+            st.selectbox(
+                "Dataset",
+                names,
+                key="dataset",
+                help="A named set of pairs. All pages show this one.",
+                on_change=_show_dataset,
+            )
         with connect.read(state.store().engine) as conn:
             active = bool(runs.running(conn) or runs.queued(conn))
         st.session_state["was_active"] = active
         st.fragment(_strip, run_every=REFRESH_SECONDS if active else None)()
         device = machine.devices()[0]
-        memory = (
-            "" if device.used is None or device.total is None else f" · {_gib(device.used)} of {_gib(device.total)}"
-        )
-        st.caption(f":material/memory: {plain(device.title)}{memory} GiB")
+        memory = ""
+        if device.used is not None and device.total is not None:
+            memory = f" · {_gib(device.used)} of {_gib(device.total)} GiB"
+        st.caption(f":material/memory: {plain(device.title)}{memory}")
         st.caption(f"Store: {plain(str(connect.store_path(state.store().url) or state.store().engine.url))}")
+
+
+def _show_dataset() -> None:
+    state.keep("dataset", st.session_state["dataset"])
 
 
 def _gib(size: int) -> str:
@@ -121,8 +160,13 @@ def progress(run: runs.Run) -> None:
     """What a run is doing, how far it is and how long it will take."""
     st.caption(f"Run {run.id} · {run.kind.value} · {plain(run.name or str(run.config.get('method', '')))}")
     left = "" if run.seconds_left is None else f" · about {duration(run.seconds_left)} left"
-    words = plain(run.progress_text or run.state.value)
-    st.progress(run.progress or 0.0, text=f"{words}{left}")
+    words = run.progress_text or run.state.value
+    if run.state is RunState.STOPPING:
+        words, left = f"stopping after: {words}", ""
+    if run.progress is None:  # no share to show: a bar at 0 % would say that nothing is done
+        st.caption(f":material/hourglass_top: {plain(words)}")
+    else:
+        st.progress(run.progress, text=f"{plain(words)}{left}")
 
 
 def stop_button(run: runs.Run, *, key: str) -> None:
@@ -130,8 +174,53 @@ def stop_button(run: runs.Run, *, key: str) -> None:
     words = "Withdraw" if run.state is RunState.QUEUED else "Stop and keep the best checkpoint"
     stopping = run.state is RunState.STOPPING
     if st.button("Stopping…" if stopping else words, key=key, disabled=stopping):
-        actions.stop_run(state.store(), run.id)
+        try:
+            actions.stop_run(state.store(), run.id)
+        except TiebreakError as error:  # it ended between the drawing of the button and the click
+            st.toast(plain(f"{error}."))
         st.rerun()
+
+
+def queued_run(run_id: int) -> None:
+    """Where a run stands in the queue; shows the page anew as soon as it starts or is withdrawn."""
+    st.fragment(_queued, run_every=QUEUE_SECONDS)(run_id)
+
+
+def _queued(run_id: int) -> None:
+    tend(state.store())
+    with connect.read(state.store().engine) as conn:
+        run = runs.get(conn, run_id)
+        ahead = [one.id for one in runs.queued(conn) if one.device == run.device]
+        busy = [one.id for one in runs.running(conn) if one.device == run.device]
+    if run.state is not RunState.QUEUED:
+        st.rerun()
+    if run.pid is not None:
+        st.info("Starting: its process loads what it needs. The curves appear by themselves.")
+        return
+    place = f"number {ahead.index(run_id) + 1} of {len(ahead)} in the queue of {run.device}"
+    after = f"; run {busy[0]} is going" if busy else ""
+    st.info(f"Waiting, {place}{after}. One run at a time per device; it starts by itself.")
+
+
+def runs_table(found: Sequence[runs.Run], names: Mapping[int, str], *, shown: int) -> None:
+    """All runs, the newest first; a click on a row opens it."""
+    key = f"runs_table_{found[0].id}_{shown}"  # a new run on top moves the rows: a kept selection would be another run
+    ids = [run.id for run in found]
+    st.dataframe(
+        show.runs_table(found, names),
+        key=key,
+        hide_index=True,
+        width="stretch",
+        height=min(36 * (len(found) + 1), 220),
+        on_select=lambda: _open_run(ids, st.session_state[key]["selection"]["rows"]),
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [ids.index(shown)], "columns": [], "cells": []}},
+    )
+
+
+def _open_run(ids: Sequence[int], rows: Sequence[int]) -> None:
+    if rows:
+        st.query_params["run"] = str(ids[rows[0]])
 
 
 def badge(run: runs.Run) -> None:
@@ -141,6 +230,21 @@ def badge(run: runs.Run) -> None:
 def run_until_done(run: runs.Run) -> None:
     """Progress that refreshes itself until the run is over, then shows the page anew."""
     st.fragment(_watch, run_every=REFRESH_SECONDS)(run.id)
+
+
+def line_until_done(run: runs.Run, words: str) -> None:
+    """One line on a run that goes on beside the page, until it is over; then shows the page anew."""
+    st.fragment(_watch_line, run_every=REFRESH_SECONDS)(run.id, words)
+
+
+def _watch_line(run_id: int, words: str) -> None:
+    with connect.read(state.store().engine) as conn:
+        run = runs.get(conn, run_id)
+    if is_over(run.state):
+        st.rerun()
+    doing = "waiting for the run before it" if run.state is RunState.QUEUED else run.progress_text or run.state.value
+    left = "" if run.seconds_left is None else f", about {duration(run.seconds_left)} left"
+    st.caption(plain(f"{words} (run {run.id}: {doing}{left})."))
 
 
 def _watch(run_id: int) -> None:
@@ -153,8 +257,36 @@ def _watch(run_id: int) -> None:
 
 def plain(text: str) -> str:
     """Text for places that render Markdown, so that it reads as it was written: no link, image, maths or directive."""
-    # `:material/…:` and `:emoji:` are found after escapes are undone; a zero-width space parts them for good.
-    return _MARKDOWN.sub(r"\\\1", re.sub(r":(?=[a-z+_-])", ":\u200b", text)).replace("\n", " ")
+    # `:material/…:`, `:emoji:` and `:red[…]` are found after escapes are undone; a zero-width space parts them for
+    # good. Only there: a name or a path that somebody copies must stay what it is.
+    parted = _DIRECTIVE.sub(":\u200b", visible(text))
+    return _MARKDOWN.sub(r"\\\1", parted).replace("\n", " ")
+
+
+def visible(text: str) -> str:
+    """Text with its control characters written out: one that turns the direction of reading changes what is seen."""
+    return "".join(f"⟨U+{ord(one):04X}⟩" if _is_hidden(one) else one for one in text)
+
+
+def _is_hidden(one: str) -> bool:
+    if one in "\n\t\r":
+        return False
+    # Cc: control; the rest of Cf joins letters and emoji, which must stay whole.
+    return unicodedata.category(one) == "Cc" or one in _TURNS or "\U000e0000" <= one <= "\U000e007f"
+
+
+def _long_text(text: str) -> None:
+    """Untrusted text as it was written; what is long is folded behind its beginning."""
+    shown = visible(text)
+    if len(shown) <= FOLDED_CHARACTERS:
+        st.text(shown)
+        return
+    # A little more than fits is shown whole; else the cut falls between two words.
+    cut = max(shown.rfind(" ", 0, FOLD_AT), shown.rfind("\n", 0, FOLD_AT))
+    cut = cut if cut > FOLD_AT // 2 else FOLD_AT
+    st.text(f"{shown[:cut].rstrip()} …")
+    with st.expander(f"Show the other {len(shown) - cut:,} characters"):
+        st.text(shown[cut:].lstrip())
 
 
 def prompt(messages: Sequence[Message]) -> None:
@@ -164,9 +296,9 @@ def prompt(messages: Sequence[Message]) -> None:
             with st.expander(f"{len(messages) - 1} earlier turn{'s' if len(messages) > 2 else ''}"):
                 for message in messages[:-1]:
                     st.caption(message.role.value)
-                    st.text(message.content)
+                    st.text(visible(message.content))
         st.caption("Prompt" if messages[-1].role.value == "user" else messages[-1].role.value)
-        st.text(messages[-1].content)
+        _long_text(messages[-1].content)
 
 
 def side_by_side(pair: Pair, *, order: Order = Order.AB, titles: tuple[str, str] = ("Left", "Right")) -> None:
@@ -177,7 +309,7 @@ def side_by_side(pair: Pair, *, order: Order = Order.AB, titles: tuple[str, str]
     for column, title, response in zip(sides, titles, responses if order is Order.AB else responses[::-1], strict=True):
         with column:
             st.caption(title)
-            st.text(response)
+            _long_text(response)
 
 
 def cards() -> "list[DeltaGenerator]":
@@ -338,7 +470,7 @@ def curves(run_id: int, *, is_probe: bool) -> None:
         st.caption(f"The faint line is each step, the strong one its running mean{rate}.")
 
 
-def verdict_buttons(stored: StoredPair, *, order: Order, labeler: str, side: object) -> None:
+def verdict_buttons(stored: StoredPair, *, reviewer: str, order: Order, labeler: str, side: object, seen: int) -> None:
     """Keep, flip, tie, drop, skip, undo: one key or click each. All plain, so that none is suggested."""
     label_side = Preference(side) if isinstance(side, str) else None
     keep, flip = (Decision.A, Decision.B) if label_side is not Preference.B else (Decision.B, Decision.A)
@@ -358,31 +490,57 @@ def verdict_buttons(stored: StoredPair, *, order: Order, labeler: str, side: obj
             width="stretch",
             disabled=label_side is None and key in {"keep", "flip"},
             on_click=_decide,
-            args=(stored, decision, order, labeler, label_side),
+            kwargs={
+                "stored": stored,
+                "decision": decision,
+                "reviewer": reviewer,
+                "order": order,
+                "labeler": labeler,
+                "label_side": label_side,
+                "seen": seen,
+            },
         )
-    row.button("Undo", key="verdict_undo", shortcut="U", width="stretch", on_click=_undo)
+    row.button("Undo", key="verdict_undo", shortcut="U", width="stretch", on_click=_undo, args=(reviewer,))
 
 
-def _decide(
-    stored: StoredPair, decision: Decision | None, order: Order, labeler: str, label_side: Preference | None
+def _decide(  # noqa: PLR0913 - a verdict has this many facts
+    *,
+    stored: StoredPair,
+    decision: Decision | None,
+    reviewer: str,
+    order: Order,
+    labeler: str,
+    label_side: Preference | None,
+    seen: int,
 ) -> None:
     if not state.was_read(stored.pair.hash):
         st.toast("Too quick: that key came before this pair could be read, so it was left alone.")
         return
+    # At once: a second press that comes before the next pair is drawn meets no pair that could have been read.
+    state.nothing_shown()
     if decision is None:
         st.session_state["triage_skipped"].append(stored.pair_id)
         return
-    actions.decide(
-        state.store(),
-        pair_id=stored.pair_id,
-        reviewer=state.reviewer(),
-        decision=decision,
-        shown=order,
-        labeler=labeler,
-        label_side=label_side,
-    )
+    try:
+        actions.decide(
+            state.store(),
+            pair_id=stored.pair_id,
+            reviewer=reviewer,
+            decision=decision,
+            shown=order,
+            labeler=labeler,
+            label_side=label_side,
+            seen=seen,
+        )
+    except TiebreakError as error:
+        st.toast(plain(f"Not written: {error}."))
 
 
-def _undo() -> None:
-    undone = actions.undo(state.store(), reviewer=state.reviewer())
-    st.toast("There is no verdict of yours to undo." if undone is None else "Undone; the pair is back in its queue.")
+def _undo(reviewer: str) -> None:
+    state.nothing_shown()
+    undone = actions.undo(state.store(), reviewer=reviewer, dataset=state.dataset().name)
+    if undone is None:
+        st.toast("There is no verdict of yours to undo in this dataset.")
+        return
+    words = " ".join(undone.pair.prompt[-1].content.split())
+    st.toast(plain(f"Undone; back in its queue: {words[:60]}{'…' if len(words) > 60 else ''}"))

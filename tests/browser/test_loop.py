@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from db import connect, verdicts
 from tests.browser.conftest import FLAGS, App
 from tests.ui.pages.conftest import write_pairs
-from ui.processes import open_store
+from ui.processes import Store, open_store
 
 pytestmark = pytest.mark.slow
 
@@ -69,10 +69,13 @@ def test_from_a_file_to_a_verdict_that_survives_a_reload(page: Page, app: App, t
     click(page, "import_start")
     expect(page.get_by_text("things is imported")).to_be_visible(timeout=60 * SECOND)
 
-    # Train: one click, a run of its own, the curve when it is done.
+    look_at_two_pages_of_pairs(page)
+
+    # Train: one click, a run of its own that is seen to go without a reload, the curve when it is done.
     go(page, "Train")
     click(page, "train_start")
     expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
+    expect(page.locator(".st-key-run_stop button")).to_be_visible(timeout=60 * SECOND)
     expect(page.get_by_text("On test pairs, against imported")).to_be_visible(timeout=RUN)
     expect(page.locator(".js-plotly-plot").first).to_be_visible()
     expect(page.get_by_text("always the longer").first).to_be_visible()
@@ -80,7 +83,10 @@ def test_from_a_file_to_a_verdict_that_survives_a_reload(page: Page, app: App, t
     # Triage: rank, then flip the most doubtful label with one key.
     go(page, "Disagreements")
     click(page, "triage_start")
-    expect(page.locator(".st-key-verdict_flip button")).to_be_visible(timeout=RUN)
+    expect(page.get_by_label("Your name")).to_be_visible(timeout=RUN)
+    page.get_by_label("Your name").fill("ann")
+    page.keyboard.press("Enter")
+    expect(page.locator(".st-key-verdict_flip button")).to_be_visible()
     expect(page.get_by_text("None yet. Each is written at once")).to_be_visible()
     page.wait_for_timeout(500)  # a person reads the pair: a key that comes before is refused
     page.keyboard.press("2")
@@ -103,3 +109,26 @@ def test_from_a_file_to_a_verdict_that_survives_a_reload(page: Page, app: App, t
     page.wait_for_timeout(SECOND)
     with connect.read(store.engine) as conn:
         assert verdicts.count(conn) == 2
+
+    press_fast(page, store)
+
+
+def look_at_two_pages_of_pairs(page: Page) -> None:
+    """An open row leaves the pager within reach."""
+    go(page, "Browse")
+    page.get_by_test_id("stDataFrame").first.click(position={"x": 15, "y": 55})
+    expect(page.get_by_role("heading", name="Pair things:1")).to_be_visible()
+    click(page, "browse_next")
+    expect(page.get_by_text("51 to 85 of 85 pairs")).to_be_visible()
+
+
+def press_fast(page: Page, store: Store) -> None:
+    """Different keys, each of which interrupts the drawing of the page: no pair gets two verdicts."""
+    page.wait_for_timeout(500)
+    for key in "12121212":
+        page.keyboard.press(key)
+        page.wait_for_timeout(120)
+    page.wait_for_timeout(2 * SECOND)
+    with connect.read(store.engine) as conn:
+        decided = [one.pair_id for one in verdicts.latest(conn)]
+    assert len(decided) == len(set(decided)) > 2

@@ -87,6 +87,24 @@ def test_undo_is_of_ones_own_verdicts_only(three):
     assert undo(three, reviewer="cy") is None
 
 
+def test_undo_and_the_latest_are_of_one_dataset_where_one_is_named(three):
+    load(three, some(1), dataset="e")
+    shared, other, _ = pair_ids(three)
+    decide(three, shared, "a")
+    decide(three, other, "b")
+    here = dataset_id(three, "e")
+
+    with connect.write(three) as conn:
+        last = verdicts.latest(conn, reviewer="me", dataset_id=here)
+        undone = verdicts.undo(conn, reviewer="me", dataset_id=here)
+        again = verdicts.undo(conn, reviewer="me", dataset_id=here)
+
+    assert [one.pair_id for one in last] == [shared]
+    assert undone.pair_id == shared
+    assert again is None
+    assert effective(three) == {other: Decision.B}
+
+
 def test_undoing_ends_an_adjudication(three):
     first = pair_ids(three)[0]
     decide(three, first, "a", reviewer="ann")

@@ -5,17 +5,18 @@ import streamlit as st
 from core.records import Consistency, Part
 from db import connect, labelers, pairs, search, verdicts
 from db.pairs import PairFilter
-from ui import state, widgets
+from ui import actions, state, widgets
 
 PAGE, COUNTED = 50, 1_000
-SIDES = {"a": "A is better", "b": "B is better", "tie": "tie", "none": "no label"}
+ALL = "all"
+SIDES = {ALL: ALL, "a": "A is better", "b": "B is better", "tie": "tie", "none": "no label"}
 
 widgets.begin("Browse")
 widgets.needs_dataset()
 
 here = state.dataset()
 with connect.read(state.store().engine) as conn:
-    known: list[str | None] = [one.name for one in labelers.summaries(conn, here.id)]
+    known = [one.name for one in labelers.summaries(conn, here.id)]
     subsets = pairs.subsets(conn, here.id)
     index = search.state(conn)
 
@@ -23,13 +24,11 @@ words = st.text_input(
     "Search", key="browse_words", placeholder="words, or a “phrase” in double quotes", bind="query-params"
 )
 columns = st.columns(5)
-part = columns[0].selectbox("Part", [None, *Part], key="browse_part", format_func=lambda p: p.value if p else "all")
-subset = columns[1].selectbox("Subset", [None, *subsets], key="browse_subset", format_func=lambda s: s or "all")
-labeler = columns[2].selectbox("Labeler", known or [None], key="browse_labeler", format_func=lambda s: s or "none yet")
-side = columns[3].selectbox("Label", [None, *SIDES], key="browse_side", format_func=lambda s: SIDES.get(s, "all"))
-votes = columns[4].selectbox(
-    "Votes", [None, *Consistency], key="browse_votes", format_func=lambda c: c.value if c else "all"
-)
+part = columns[0].selectbox("Part", [ALL, *(part.value for part in Part)], key="browse_part")
+subset = columns[1].selectbox("Subset", [ALL, *subsets], key="browse_subset", disabled=not subsets)
+labeler = columns[2].selectbox("Labeler", known or ["none yet"], key="browse_labeler", disabled=not known)
+side = columns[3].selectbox("Label", list(SIDES), key="browse_side", format_func=SIDES.__getitem__)
+votes = columns[4].selectbox("Votes", [ALL, *(one.value for one in Consistency)], key="browse_votes")
 reviewed = st.segmented_control(
     "Verdicts", ["all", "reviewed by people", "not reviewed"], default="all", key="browse_reviewed"
 )
@@ -39,52 +38,60 @@ if words and not index.is_complete:
 chosen = PairFilter(
     dataset_id=here.id,
     words=words.strip() or None,
-    part=part,
-    subset=subset,
-    labeler=labeler,
-    side=side,
-    consistency=votes,
-    reviewed=None if reviewed in {None, "all"} else reviewed == "reviewed by people",
+    part=None if part == ALL else Part(part),
+    subset=None if subset == ALL else subset,
+    labeler=labeler if known else None,
+    side=None if side == ALL else side,
+    consistency=None if votes == ALL else Consistency(votes),
+    reviewed=None if reviewed in {None, ALL} else reviewed == "reviewed by people",
 )
 # Where each page began, so that going back needs no counting of rows; another filter begins anew.
-if st.session_state.get("browse_filter") != chosen:
-    st.session_state["browse_filter"], st.session_state["browse_starts"] = chosen, [0]
+if st.session_state.get("browse_filter") != repr(chosen):
+    st.session_state["browse_filter"], st.session_state["browse_starts"] = repr(chosen), [0]
 starts = st.session_state["browse_starts"]
 with connect.read(state.store().engine) as conn:
     found = pairs.browse(conn, chosen, after=starts[-1], limit=PAGE + 1)
-    total = pairs.count(conn, chosen, at_most=COUNTED)
+    is_whole = chosen == PairFilter(dataset_id=here.id, labeler=chosen.labeler)
+    total = here.num_pairs if is_whole else pairs.count(conn, chosen, at_most=COUNTED)
 
 rows, more = found[:PAGE], len(found) > PAGE
 if not rows:
     st.info("No pair fits. Remove a filter, or search for fewer words.")
     st.stop()
 first = (len(starts) - 1) * PAGE + 1
-of = f"more than {COUNTED:,}" if total == COUNTED else f"{total:,}"
+of = f"more than {COUNTED:,}" if total == COUNTED and not is_whole else f"{total:,}"
+st.caption(
+    f"{first:,} to {first + len(rows) - 1:,} of {of} pairs. A and B are in the store's own order, "
+    "which says nothing about which is better. Select a row to open the pair."
+)
+with connect.read(state.store().engine) as conn:
+    table = actions.browse_table(conn, rows, dataset_id=here.id, labeler=chosen.labeler)
+picked = st.dataframe(
+    table,
+    key="browse_table",
+    hide_index=True,
+    on_select="rerun",
+    selection_mode="single-row",
+    height=420,
+    column_config={
+        **{name: st.column_config.Column(width="small") for name in ("id", "label", "verdict")},
+        **{name: st.column_config.Column(width="medium") for name in ("prompt", "A", "B")},
+    },
+)
+# Below the table: above it the table's own toolbar would lie over them.
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.caption(f"{first:,} to {first + len(rows) - 1:,} of {of} pairs")
     if st.button("Previous", key="browse_previous", disabled=len(starts) == 1):
         starts.pop()
         st.rerun()
     if st.button("Next", key="browse_next", disabled=not more):
         starts.append(rows[-1].membership_id)
         st.rerun()
-table = [
-    {
-        "id": row.row_id,
-        "prompt": row.prompt,
-        "A": row.response_b if row.swapped else row.response_a,
-        "B": row.response_a if row.swapped else row.response_b,
-        "subset": row.subset,
-        "part": row.part.value,
-    }
-    for row in rows
-]
-picked = st.dataframe(
-    table, key="browse_table", hide_index=True, on_select="rerun", selection_mode="single-row", height=420
-)
+    if known and st.button("Review the doubtful labels", key="next_step", type="primary"):
+        st.switch_page("ui/pages/disagreements.py")
+    if not known and st.button("Import labels", key="next_step", type="primary"):
+        st.switch_page("ui/pages/import.py")
 selected = picked["selection"]["rows"]
 if not selected or selected[0] >= len(rows):
-    st.caption("Select a row to open the pair.")
     st.stop()
 
 row = rows[selected[0]]
@@ -92,16 +99,19 @@ with connect.read(state.store().engine) as conn:
     stored = pairs.get(conn, row.pair_id)
     decided = verdicts.of_pair(conn, row.pair_id)
 st.subheader(widgets.plain(f"Pair {row.row_id}"))
-widgets.side_by_side(stored.pair, titles=("A, as stored", "B, as stored"))
+widgets.side_by_side(stored.pair, titles=("A", "B"))
 said = [
     {
         "who": name,
-        "prefers": "tie" if label.side is None else label.side.value.upper(),
+        "prefers": actions.said(label.side),
         "P(A is better)": f"{100 * label.p_a:.0f} %",
         "votes": label.num_votes,
         "consistency": label.consistency.value,
     }
     for name, label in stored.labels
 ]
-said += [{"who": one.reviewer, "prefers": one.decision.value.upper(), "consistency": "verdict"} for one in decided]
-st.dataframe(said, hide_index=True, width="stretch") if said else st.caption("Nobody has labeled this pair yet.")
+said += [{"who": one.reviewer, "prefers": actions.said(one.decision), "consistency": "verdict"} for one in decided]
+if said:
+    st.dataframe(said, key="browse_said", hide_index=True, width="stretch")
+else:
+    st.caption("Nobody has labeled this pair yet.")

@@ -1,25 +1,18 @@
 """Disagreements: the most doubtful labels first; keep, flip, tie or drop each with one key."""
 
+import shlex
+
 import streamlit as st
 
 from core.measure.triage import describe
-from core.records import Bucket, Order, Part, RunKind
+from core.records import Order, RunKind
 from db import connect, labelers, pairs, runs, verdicts
 from ui import actions, plots, processes, show, state, widgets
-
-QUEUES = {
-    Bucket.LABEL_ERROR: "Probably wrong",
-    Bucket.CONTESTED: "Contested",
-    Bucket.INCONSISTENT: "Labeler inconsistent",
-    Bucket.MODEL_ERROR: "Probably the model's error",
-    Bucket.AMBIGUOUS: "Ambiguous",
-    Bucket.AGREE: "Model agrees",
-}
 
 widgets.begin("Disagreements")
 widgets.needs_dataset()
 
-here, store = state.dataset(), state.store()
+here, store, reviewer = state.dataset(), state.store(), state.reviewer()
 with connect.read(store.engine) as conn:
     names = list(dict.fromkeys(one.name for one in labelers.summaries(conn, here.id)))
 if not names:
@@ -31,7 +24,7 @@ with connect.read(store.engine) as conn:
     going = [run for run in (*runs.running(conn), *runs.queued(conn)) if run.kind is RunKind.CROSSFIT]
     crossfit = runs.newest(conn, kind=RunKind.CROSSFIT, dataset_id=here.id, labeler=labeler)
 going = [run for run in going if run.dataset_id == here.id and run.labeler == labeler]
-if going:
+if going and crossfit is None:
     st.write("Models are being fitted that each leave out a fifth of the prompts; the list appears when they are done.")
     widgets.run_until_done(going[0])
     st.stop()
@@ -47,35 +40,36 @@ if crossfit is None:
             if st.button("Rank the labels by doubt", key="triage_start", type="primary"):
                 actions.start_crossfit(store, dataset=here.name, labeler=labeler)
                 st.rerun()
-            widgets.twin(f"tiebreak triage --dataset {here.name} --labeler {labeler}")
+            widgets.twin(shlex.join(["tiebreak", "triage", "--dataset", here.name, "--labeler", labeler]))
     st.stop()
 
+if going:
+    widgets.line_until_done(going[0], "This is the list of before. It is being ranked anew")
 ranked = state.ranked(labeler, crossfit.id)
 with connect.read(store.engine) as conn:
     decided = verdicts.effective(conn, dataset_id=here.id)
-    history = verdicts.latest(conn, reviewer=state.reviewer(), limit=8)
-is_open = (ranked.frame["part"] != Part.TEST.value) & ~ranked.frame["pair_id"].isin(list(decided))
-sizes = ranked.frame["bucket"][is_open].value_counts()
+    mine = [] if reviewer is None else verdicts.latest(conn, reviewer=reviewer, dataset_id=here.id, limit=None)
+    seen = verdicts.newest_id(conn)
+still_open = actions.open_labels(store, ranked, dataset=here.name, reviewer=reviewer)
+sizes = actions.queue_sizes(ranked, still_open)
+if not sizes:
+    st.info("No label here can be doubted: all of them are ties, or stand on pairs that are kept for the test.")
+    st.stop()
 queue = st.segmented_control(
     "Queue",
-    list(QUEUES),
-    default=Bucket.LABEL_ERROR,
+    list(sizes),
+    default=next(iter(sizes)),
     key="triage_queue",
-    format_func=lambda bucket: f"{QUEUES[bucket]} {sizes.get(bucket.value, 0):,}",
+    format_func=lambda bucket: f"{actions.QUEUES[bucket].title} {sizes[bucket].num_open:,}",
     label_visibility="collapsed",
 )
+queue = queue or next(iter(sizes))
+reviewed, size = actions.reviewed(mine), sizes[queue]
+st.caption(actions.QUEUES[queue].meaning)
+st.progress(size.share_done, text=widgets.plain(show.review_words(size, reviewed)))
 skipped = st.session_state.setdefault("triage_skipped", [])
-is_waiting = is_open & (ranked.frame["bucket"] == (queue or Bucket.LABEL_ERROR).value)
-waiting = ranked.frame.index[is_waiting & ~ranked.frame["pair_id"].isin(skipped)]
-flipped = sum(
-    1 for one in history if one.label_side and one.decision.value in "ab" and one.decision.value != one.label_side.value
-)
-st.caption(
-    widgets.plain(
-        f"{labeler} · out-of-fold margins of run {crossfit.id} · {len(decided):,} pairs decided by people"
-        + (f"; of your last {len(history)} verdicts {flipped} changed the label" if history else "")
-    )
-)
+in_queue = still_open[still_open["bucket"] == queue.value]
+waiting = in_queue.index[~in_queue["pair_id"].isin(skipped)]
 
 current = ""
 if len(waiting) == 0:
@@ -83,11 +77,13 @@ if len(waiting) == 0:
     if skipped and st.button("Show the skipped pairs again", key="triage_unskip"):
         st.session_state["triage_skipped"] = []
         st.rerun()
+elif reviewer is None:
+    widgets.ask_reviewer()
 else:
     row = {str(key): value for key, value in ranked.frame.loc[waiting[0]].items()}
     with connect.read(store.engine) as conn:
         stored = pairs.get(conn, int(row["pair_id"]))
-    order = state.shown_order(stored.pair.hash)
+    order = state.shown_order(stored.pair.hash, reviewer)
     current = stored.pair.hash
     left, right = ("a", "b") if order is Order.AB else ("b", "a")
     words = {left: "the left one", right: "the right one"}
@@ -99,22 +95,25 @@ else:
         order=order,
         titles=(widgets.plain(f"Left{marked.get(left, '')}"), widgets.plain(f"Right{marked.get(right, '')}")),
     )
-    widgets.verdict_buttons(stored, order=order, labeler=labeler, side=row["side"])
+    widgets.verdict_buttons(stored, reviewer=reviewer, order=order, labeler=labeler, side=row["side"], seen=seen)
+    st.caption(
+        "One key a verdict; while a field or a list has the cursor, keys are typed there until you click beside it. "
+        f"Judged by models of run {crossfit.id} that never saw this prompt."
+    )
 
 with st.container(horizontal=True, vertical_alignment="center"):
     stale = actions.changed_since(store, dataset=here.name, when=crossfit.started or crossfit.created)
     retrain = st.button(
         f"Retrain with {show.counted(len(decided), 'verdict')}",
         key="triage_retrain",
-        type="primary",
+        type="secondary" if reviewer is None else "primary",
         disabled=not decided,
         help="Freezes the labels with your verdicts in place, trains a model on them and ranks the labels anew.",
     )
     if stale:
-        st.caption("Labels or verdicts have changed since these margins were computed.")
-    st.text_input(
-        "Reviewer", value=state.reviewer(), key="reviewer", width=180, help="Verdicts are kept under this name."
-    )
+        st.caption("Labels or verdicts have changed since this list was ranked.", width="content")
+    if reviewer is not None:
+        widgets.reviewer_note(reviewer)
 if retrain:
     run_id = actions.retrain(store, dataset=here.name, labeler=labeler)
     st.session_state["open_run"] = run_id
@@ -123,22 +122,15 @@ if retrain:
 left_column, right_column = st.columns(2)
 with left_column:
     st.subheader("Your last verdicts")
-    lines = [
-        {
-            "pair": one.pair_id,
-            "you said": one.decision.value.upper(),
-            "the label said": "-" if one.label_side is None else one.label_side.value.upper(),
-        }
-        for one in history
-    ]
-    st.dataframe(lines, hide_index=True) if lines else st.caption(
-        "None yet. Each is written at once and survives a reload."
-    )
+    if mine:
+        st.dataframe(actions.history(store, mine[:8]), key="triage_history", hide_index=True, width="stretch")
+    else:
+        st.caption("None yet. Each is written at once and survives a reload.")
 with right_column:
     st.subheader("How much doubt there is")
     st.plotly_chart(plots.doubts(ranked.frame["doubt"]), key="triage_doubts", config={"displayModeBar": False})
 with st.expander("The list"):
-    st.dataframe(actions.short_list(ranked, limit=500), hide_index=True)
+    st.dataframe(actions.short_list(store, ranked, limit=500), key="triage_list", hide_index=True, width="stretch")
     st.download_button(
         "Download all as JSONL",
         data=lambda: actions.triage_lines(ranked),

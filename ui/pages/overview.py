@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from core.records import Bucket, Part, RunKind
+from core.records import Bucket, RunKind
 from db import connect, labelers, runs, stats, verdicts
-from ui import plots, show, state, widgets
+from ui import actions, plots, show, state, widgets
 
 widgets.begin("Overview")
 
@@ -37,8 +37,8 @@ metrics = {} if model is None else dict(model.metrics)
 ranked = None if crossfit is None else state.ranked(str(crossfit.labeler), crossfit.id)
 doubted = 0
 if ranked is not None:
-    is_open = (ranked.frame["part"] != Part.TEST.value) & ~ranked.frame["pair_id"].isin(list(decided))
-    doubted = int((is_open & (ranked.frame["bucket"] == Bucket.LABEL_ERROR.value)).sum())
+    sizes = actions.queue_sizes(ranked, actions.open_labels(state.store(), ranked, dataset=here.name))
+    doubted = sizes[Bucket.LABEL_ERROR].num_open if Bucket.LABEL_ERROR in sizes else 0
 value, under = widgets.accuracy_words(metrics)
 
 cards = st.columns(4)
@@ -79,8 +79,15 @@ with st.container(border=True, horizontal=True, vertical_alignment="center", hor
         )
         if st.button("Rank the labels", key="next_step", type="primary"):
             st.switch_page("ui/pages/disagreements.py")
+    elif not doubted:
+        st.write(
+            f"**{'No label is probably wrong any more.' if decided else 'No label looks wrong.'}** "
+            "Next: export the model, or look at the labels it is less sure of."
+        )
+        if st.button("Export the model", key="next_step", type="primary"):
+            st.switch_page("ui/pages/export.py")
     else:
-        st.write(f"**Next: look at {doubted:,} labels that are probably wrong.** About 10 seconds each.")
+        st.write(f"**Next: look at the {show.counted(doubted, 'label')} most probably wrong.** About 10 seconds each.")
         if st.button("Start triage", key="next_step", type="primary"):
             st.switch_page("ui/pages/disagreements.py")
 

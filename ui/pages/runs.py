@@ -1,5 +1,7 @@
 """Runs: what is going, what came out, why something failed."""
 
+import json
+
 import streamlit as st
 
 from core.records import RunKind, RunState
@@ -9,59 +11,87 @@ from ui import actions, plots, processes, show, state, widgets
 CHART = {"displayModeBar": False}
 
 widgets.begin("Runs")
-with connect.read(state.store().engine) as conn:
+widgets.needs_dataset()
+store = state.store()
+with connect.read(store.engine) as conn:
     found = runs.all(conn, limit=200)
+    held = {run.dataset_id for run in found if run.dataset_id is not None}
+    names = {number: datasets.named(conn, number) for number in held}
 if not found:
     st.info("No run yet. A run trains a model, ranks labels, scores a file or exports a checkpoint.")
-    st.page_link("ui/pages/train.py", label="Train a model", icon=":material/model_training:")
+    if st.button("Train a model", key="next_step", type="primary"):
+        st.switch_page("ui/pages/train.py")
     st.stop()
 
+# The URL says which run is shown, by its number. Else what runs comes first, then what waits, then the newest model:
+# a ranking or an export is seldom what one comes here for.
 ids = [run.id for run in found]
-opened = st.session_state.pop("open_run", None)
-if opened in ids:
-    st.session_state["run"] = opened
-by_id = {run.id: run for run in found}
-# What is going comes first, then the newest model: a ranking or an export is seldom what one comes here for.
-going = [run.id for run in found if not processes.is_over(run.state)]
+if (opened := st.session_state.pop("open_run", None)) in ids:
+    st.query_params["run"] = str(opened)
+running = [run.id for run in found if run.state in {RunState.RUNNING, RunState.STOPPING}]
+waiting = [run.id for run in found if run.state is RunState.QUEUED]
 models = [run.id for run in found if run.kind is RunKind.TRAIN]
-first = next(iter([*going, *models, *ids]))
-chosen = st.selectbox(
-    "Run",
-    ids,
-    index=ids.index(first),
-    key="run",
-    bind="query-params",
-    format_func=lambda number: show.run_title(by_id[number]),
-)
-with connect.read(state.store().engine) as conn:
+asked = st.query_params.get("run", "")
+chosen = next(iter([*(number for number in ids if str(number) == asked), *running, *waiting, *models, *ids]))
+if asked and str(chosen) != asked:
+    st.warning(widgets.plain(f"There is no run {asked} in this store."))
+st.query_params["run"] = str(chosen)
+with connect.read(store.engine) as conn:
     run = runs.get(conn, chosen)
     steps = runs.steps_of(conn, run.id)
     queue = [one.id for one in runs.queued(conn)]
-    name = None if run.dataset_id is None else datasets.named(conn, run.dataset_id)
+widgets.runs_table(found, names, shown=run.id)
 
+about = [run.kind.value, str(run.config.get("method") or ""), run.name or ""]
+st.subheader(widgets.plain(f"Run {run.id}: {' '.join(word for word in about if word)}"))
 with st.container(horizontal=True, vertical_alignment="center"):
     widgets.badge(run)
-    about = [run.kind.value, str(run.config.get("method") or ""), name or "", run.labeler or "", run.device]
-    st.caption(widgets.plain(" · ".join(word for word in about if word)))
+    where = [names.get(run.dataset_id or 0, ""), run.labeler or "", run.device]
+    st.caption(widgets.plain(" · ".join(word for word in where if word)))
 if run.state is RunState.FAILED:
-    st.error(widgets.plain(run.error or "no reason was given"))
-if run.state is RunState.QUEUED:
-    st.info(
-        f"Number {queue.index(run.id) + 1} of {len(queue)} in the queue of {run.device}: one run at a time per device."
-    )
+    st.error("This run failed. What it said:")
+    st.code(widgets.visible(run.error or "no reason was given"), language=None, wrap_lines=True)
+if run.state in {RunState.FAILED, RunState.STOPPED}:
     with st.container(horizontal=True):
-        if st.button("Earlier", key="run_earlier", disabled=queue[0] == run.id):
-            actions.move_run(state.store(), run.id, up=True)
-            st.rerun()
-        if st.button("Later", key="run_later", disabled=queue[-1] == run.id):
-            actions.move_run(state.store(), run.id, up=False)
-            st.rerun()
-        widgets.stop_button(run, key="run_withdraw")
-if not processes.is_over(run.state) and run.state is not RunState.QUEUED:
+        resumable = run.kind in {RunKind.TRAIN, RunKind.CROSSFIT}
+        resumed = resumable and st.button(
+            "Resume",
+            key="run_resume",
+            type="primary",
+            help="Goes on from what the run kept, with the pairs it began with.",
+        )
+        again = st.button(
+            "Start anew",
+            key="run_again",
+            type="secondary" if resumable else "primary",
+            help="Queues a run with the same settings on today's labels and verdicts.",
+        )
+        with st.popover("Copy the settings", icon=":material/content_copy:"):
+            st.code(json.dumps(dict(run.config), indent=1), language="json", wrap_lines=True)
+    if resumed:
+        actions.resume_run(store, run.id)
+        st.rerun()
+    if again:
+        st.session_state["open_run"] = actions.repeat(store, run.id)
+        st.rerun()
+if run.state is RunState.QUEUED:
+    widgets.queued_run(run.id)
+    if run.pid is None:
+        with st.container(horizontal=True):
+            if st.button("Earlier", key="run_earlier", disabled=queue[0] == run.id):
+                actions.move_run(store, run.id, up=True)
+                st.rerun()
+            if st.button("Later", key="run_later", disabled=queue[-1] == run.id):
+                actions.move_run(store, run.id, up=False)
+                st.rerun()
+            widgets.stop_button(run, key="run_withdraw")
+elif not processes.is_over(run.state):
     widgets.live_run(run.id)
     widgets.stop_button(run, key="run_stop")
 elif len(steps) > 1:
     widgets.curves(run.id, is_probe=run.config.get("method") == "probe")
+    with st.expander("The numbers behind the curves"):
+        st.dataframe(steps, key="run_steps", hide_index=True, width="stretch")
 
 metrics = dict(run.metrics)
 if metrics.get("accuracy"):
@@ -84,6 +114,8 @@ if metrics.get("accuracy"):
         widgets.measure(
             "Temperature", show.number(metrics.get("temperature")), "1 is calibrated; above 1, too sure of itself"
         )
+    if compared := state.compared_with_before(run):
+        st.markdown(f"**Before and after.** {widgets.plain(show.comparison_words(compared))}")
     if metrics.get("subsets"):
         st.subheader("Accuracy by subset")
         st.plotly_chart(plots.subset_accuracy(metrics["subsets"]), key="run_subsets", config=CHART)
@@ -105,8 +137,10 @@ with st.expander("Log"):
     st.code(processes.log_of(state.store(), run.id) or "empty", language=None, height=240)
 if run.kind is RunKind.CROSSFIT and run.state is RunState.FINISHED:
     st.write(f"{metrics.get('num_pairs', 0):,} pairs were judged by models that never saw their prompts.")
-    st.page_link("ui/pages/disagreements.py", label="See the ranked labels", icon=":material/balance:")
-if run.kind is RunKind.TRAIN and run.checkpoint:
-    with st.container(horizontal=True):
+    if st.button("See the ranked labels", key="next_step", type="primary"):
+        st.switch_page("ui/pages/disagreements.py")
+if run.kind is RunKind.TRAIN and run.state is RunState.FINISHED and run.checkpoint:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("See the labels it doubts", key="next_step", type="primary"):
+            st.switch_page("ui/pages/disagreements.py")
         st.page_link("ui/pages/calibration.py", label="See its calibration", icon=":material/speed:")
-        st.page_link("ui/pages/disagreements.py", label="See the labels it doubts", icon=":material/balance:")
