@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -292,6 +293,19 @@ def temperature_words(interval: Mapping[str, Any]) -> str:
         return "how certain it is, is not known"
     verdict = "it is too sure" if low > 1 else "it is too modest" if high < 1 else "1 would do as well"
     return f"{verdict}: {low:.2f} to {high:.2f}"
+
+
+def speed_words(steps: pd.DataFrame) -> str:
+    """How fast the last steps were and what became of their tokens; nothing where no step says so."""
+    last = steps.dropna(subset=["pairs_per_second"]).tail(20)
+    if last.empty:
+        return ""
+    words = [f" · {last['pairs_per_second'].mean():,.1f} pairs a second"]
+    if last["tokens_per_second"].notna().any():
+        words.append(f"{last['tokens_per_second'].mean():,.0f} tokens a second")
+        words.append(f"{percent(last['shared'].mean())} of all tokens saved by sharing prompts")
+        words.append(f"{percent(last['padding'].mean())} padding")
+    return " · ".join(words)
 
 
 def left_out_words(metrics: Mapping[str, Any]) -> str:

@@ -465,9 +465,7 @@ def curves(run_id: int, *, is_probe: bool) -> None:
             "A step of a probe is one strength of regularisation, from strong to weak; the best on held-out is kept."
         )
     else:
-        seen = steps["pairs_per_second"].dropna()
-        rate = f" · {seen.tail(20).mean():,.1f} pairs a second" if len(seen) else ""
-        st.caption(f"The faint line is each step, the strong one its running mean{rate}.")
+        st.caption(f"The faint line is each step, the strong one its running mean{show.speed_words(steps)}.")
 
 
 def verdict_buttons(stored: StoredPair, *, reviewer: str, order: Order, labeler: str, side: object, seen: int) -> None:

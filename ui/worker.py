@@ -182,6 +182,7 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     cache = _tokenized(store, loaded, frozen, pulse)
     tokens = prepare.read_tokens(cache.tokens, [one.pair for one in frozen])
     prepared = prepare.prepare(config, frozen, tokens)
+    layout: dict[str, object] = {}
     if config.method is Method.PROBE:
         _compute_features(loaded, cache, tokens, pulse)
         if pulse.stop_asked:  # nothing is trained yet; the features that are done are kept for the next run
@@ -189,6 +190,7 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
         steps = probe.train(loaded, config, cache.features, prepared)
     else:
         sharing = train.check_sharing(loaded, prepared)
+        layout = {"prompts_shared": sharing.refused is None, "why_not_shared": sharing.refused}
         how = f"each text by itself: {sharing.refused}" if sharing.refused else "each prompt once for its responses"
         pulse.say(f"computing {how}", 0, 0)
         steps = train.train(loaded, config, prepared, sharing=sharing, state=kept)
@@ -206,6 +208,7 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     pulse.say("saving the checkpoint", 0, 0)
     folder = store.run_folder(run.id) / "checkpoint"
     metrics |= {
+        **layout,
         "temperature": temperature,
         "train_seconds": seconds,
         "device": device.describe(loaded.device),

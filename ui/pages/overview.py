@@ -41,7 +41,7 @@ if ranked is not None:
     doubted = sizes[Bucket.LABEL_ERROR].num_open if Bucket.LABEL_ERROR in sizes else 0
 value, under = widgets.accuracy_words(metrics)
 
-cards = st.columns(4)
+cards = widgets.cards()
 with cards[0]:
     widgets.measure("Pairs", f"{here.num_pairs:,}", f"in {here.name}")
 with cards[1]:

@@ -97,7 +97,7 @@ metrics = dict(run.metrics)
 if metrics.get("accuracy"):
     st.subheader(widgets.plain(f"On {metrics.get('part', 'test')} pairs, against {metrics.get('against')}"))
     value, under = widgets.accuracy_words(metrics)
-    cards = st.columns(4)
+    cards = widgets.cards()
     with cards[0]:
         widgets.measure("Accuracy", value, under)
     with cards[1]:
@@ -119,6 +119,8 @@ if metrics.get("accuracy"):
     if metrics.get("subsets"):
         st.subheader("Accuracy by subset")
         st.plotly_chart(plots.subset_accuracy(metrics["subsets"]), key="run_subsets", config=CHART)
+        if metrics.get("num_small_subsets"):
+            st.caption(show.left_out_words(metrics))
     others = metrics.get("also_against") or {}
     for who, other in others.items():
         measured, below = widgets.accuracy_words(other)
