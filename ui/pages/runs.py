@@ -15,7 +15,8 @@ widgets.needs_dataset()
 store = state.store()
 with connect.read(store.engine) as conn:
     found = runs.all(conn, limit=200)
-    names = {number: datasets.named(conn, number) for number in {run.dataset_id for run in found} - {None}}
+    used = {run.dataset_id for run in found if run.dataset_id is not None}
+    names = {number: datasets.named(conn, number) for number in used}
 if not found:
     st.info("No run yet. A run trains a model, ranks labels, scores a file or exports a checkpoint.")
     if st.button("Train a model", key="next_step", type="primary"):
