@@ -80,7 +80,7 @@ def test_importing_an_export_twice_adds_nothing(exported):
 
 def test_a_verdict_that_was_taken_back_stays_so(exported):
     store, out = exported
-    actions.undo(store, reviewer="bob")
+    actions.undo(store, reviewer="bob", dataset="d")
     before = content(store)
 
     read(store, out)

@@ -1,10 +1,8 @@
 """Every page in every state of a store, and what a user does on it, without a browser."""
 
-import math
 import os
 from pathlib import Path
 
-import pandas as pd
 import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -12,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from core.formats import ReadOptions, from_dicts
 from core.records import Bucket, Decision, Order, Reward, RunKind, RunState
 from db import connect, datasets, imports, pairs, rewards, runs, verdicts
-from ui import actions, plots, state, widgets
+from ui import actions, state, widgets
 from ui.processes import Store
 
 HOUSE = Path(__file__).parents[3]
@@ -492,7 +490,9 @@ def test_second_training_run_says_whether_it_helped(trained: Store):
             labeler=first.labeler,
         )
         scored = rewards.frame(conn, 1, dataset_id=first.dataset_id or 0)
-        kept = [Reward(row.pair_id, row.reward_a, row.reward_b) for row in scored.itertuples()]
+        kept = [
+            Reward(pair_id=row.pair_id, reward_a=row.reward_a, reward_b=row.reward_b) for row in scored.itertuples()
+        ]
         rewards.add(conn, again, kept)
         runs.finish(
             conn, again, state=RunState.FINISHED, metrics=dict(first.metrics), checkpoint=first.checkpoint, error=None
@@ -574,22 +574,6 @@ def test_pairs_without_labels_say_so_where_the_labeler_stands(empty: Store):
 
     assert app.selectbox(key="browse_labeler").value == "none yet"
     assert list(app.dataframe[0].value["label"]) == [""]
-
-
-def test_loss_that_does_not_move_is_no_course_of_rounding():
-    steps = pd.DataFrame(
-        {
-            "step": [1, 2],
-            "loss": [math.log(2)] * 2,
-            "valid_nll": [math.log(2) + 1e-15, math.nan],
-            "is_best": [False] * 2,
-        }
-    )
-
-    axis = plots.loss_curve(steps).layout.yaxis
-
-    assert axis.tickformat == ".3f"
-    assert axis.range[1] - axis.range[0] == pytest.approx(plots.LEAST_LOSS_RANGE)
 
 
 def test_every_page_has_one_next_step(trained: Store):
