@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit, log_expit
-from scipy.stats import binomtest
+
+from core.measure.accuracy import wilson_interval
 
 Array = npt.NDArray[np.float64]
 LEAST_DECIDED = 20
@@ -70,13 +70,13 @@ def reliability(margin: Array, p_a: Array, *, temperature: float = 1.0) -> list[
         if not len(chunk):
             continue
         share = float(right[chunk].mean())
-        interval = binomtest(round(share * len(chunk)), len(chunk)).proportion_ci(method="wilson")
+        low, high = wilson_interval(share, len(chunk))
         found.append(
             Bin(
                 confidence=float(confidence[chunk].mean()),
                 accuracy=share,
-                low=float(interval.low),
-                high=float(interval.high),
+                low=low,
+                high=high,
                 count=len(chunk),
             )
         )
@@ -126,6 +126,8 @@ def fit_temperature(margin: Array, p_a: Array) -> float:
     margin, p_a = margin[finite], p_a[finite]
     if (p_a != 0.5).sum() < LEAST_DECIDED or not np.any(margin):
         return float("nan")
+    from scipy.optimize import minimize_scalar  # noqa: PLC0415 - half a second that no command's start should pay
+
     found = minimize_scalar(
         lambda log_t: nll(margin, p_a, temperature=float(np.exp(log_t))), bounds=_LOG_T_RANGE, method="bounded"
     )
@@ -144,6 +146,8 @@ def temperature_interval(margin: Array, p_a: Array) -> Band:
     finite = np.isfinite(margin)
     margin, p_a = margin[finite], p_a[finite]
     least = nll(margin, p_a, temperature=best)
+
+    from scipy.optimize import brentq  # noqa: PLC0415 - as above
 
     def above(log_t: float) -> float:
         return len(margin) * (nll(margin, p_a, temperature=float(np.exp(log_t))) - least) - _HALF_CHI_SQUARED
