@@ -462,4 +462,4 @@ class TestSelfCheck:
 
 
 def test_rows_on_a_cpu_are_of_about_a_thousand_tokens():
-    assert token_budget(loaded_of(SHARING["llama"])) == 1024
+    assert token_budget(loaded_of(SHARING["llama"])) == 1024  # before its attention goes block by block
