@@ -91,7 +91,7 @@ def token_budget(loaded: Loaded) -> int:
     """Tokens of a row, unless a run says otherwise."""
     # CPU, 2 cores, Llama of 6 layers and width 576, prompts of 120 with two responses of 60, forward and backward of
     # 2,880 tokens, best of 3 on a busy machine: 4.0 to 4.6 s in rows of 1,024, 3.3 to 3.6 s in rows of 2,048; with one
-    # dense mask 5.3 s and 5.8 s. A longer row also holds more of a group's responses: its prompt is computed less often.
+    # dense mask 5.3 s and 5.8 s. A longer row holds more of a group's responses too: its prompt is computed less often.
     # CUDA: not measured. Sharing reaches nine tenths of its arithmetic in rows over 2,300 tokens (flash-preference,
     # published timings); several times that fills a GPU.
     return {FLEX: 8192, BLOCKWISE: 2048}.get(_implementation(_pretrained(loaded)), 1024)

@@ -461,5 +461,10 @@ class TestSelfCheck:
         assert sharing.difference < 1e-5
 
 
-def test_rows_on_a_cpu_are_of_about_a_thousand_tokens():
-    assert token_budget(loaded_of(SHARING["llama"])) == 1024  # before its attention goes block by block
+def test_rows_on_a_cpu_are_longer_where_attention_goes_block_by_block():
+    loaded = loaded_of(SHARING["llama"])
+    dense = token_budget(loaded)
+
+    use_packed_attention(loaded)
+
+    assert (dense, token_budget(loaded)) == (1024, 2048)
