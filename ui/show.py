@@ -44,15 +44,14 @@ def table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     for key in rows[0]:
         drawn.add_column(key.replace("_", " "))
     for row in rows:
-        drawn.add_row(*(cell(value) for value in row.values()))
+        drawn.add_row(*(Text(cell(value)) for value in row.values()))
     console.print(drawn)
 
 
-def cell(value: object) -> Text:
-    """Not a string: brackets in one would be read as markup."""
+def cell(value: object) -> str:
     if value is None:
-        return Text("-")
-    return Text(f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value))
+        return "-"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def run_object(run: runs.Run) -> dict[str, object]:

@@ -1,4 +1,5 @@
 import pandas as pd
+import pytest
 
 from ui import show
 
@@ -11,3 +12,8 @@ def test_speed_is_the_mean_of_the_last_steps_and_absent_without_any():
     assert show.speed_words(steps) == (
         " · 3.0 pairs a second · 2,000 tokens a second · 30.0 % of all tokens saved by sharing prompts · 0.0 % padding"
     )
+
+
+@pytest.mark.parametrize(("value", "shown"), [(None, "-"), (1234, "1,234"), (True, "True"), ("[/red]", "[/red]")])
+def test_cell_is_plain_text_for_terminal_and_page_alike(value, shown):
+    assert show.cell(value) == shown
