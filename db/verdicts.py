@@ -171,7 +171,9 @@ def _on(dataset_id: int | None) -> ColumnElement[bool]:
     """The condition that a row is about a pair of a dataset; of any, where none is named."""
     if dataset_id is None:
         return true()
-    return verdicts.c.pair_id.in_(select(memberships.c.pair_id).where(memberships.c.dataset_id == dataset_id))
+    # A seek for each verdict: there are few, and going through a dataset's million memberships takes half a second.
+    member = (memberships.c.dataset_id == dataset_id) & (memberships.c.pair_id == verdicts.c.pair_id)
+    return select(memberships.c.id).where(member).exists()
 
 
 def _verdict(row: object) -> Verdict:
