@@ -76,7 +76,7 @@ def wilson_interval(share: float, num_trials: int) -> tuple[float, float]:
     spread = _Z**2 / num_trials
     centre = (share + spread / 2) / (1 + spread)
     half = _Z * np.sqrt(share * (1 - share) / num_trials + spread / (4 * num_trials)) / (1 + spread)
-    return float(centre - half), float(centre + half)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
 def clustered_interval(
