@@ -142,10 +142,6 @@ def is_pooled(name: str) -> bool:
     return name in _POOLED
 
 
-def pooled_kind(name: str) -> Kind:
-    return _POOLED[name]
-
-
 def store_counts(conn: Connection, dataset_id: int, num_labels: Mapping[int, int]) -> None:
     """Replace the kept counts of a dataset."""
     conn.execute(delete(dataset_labelers).where(dataset_labelers.c.dataset_id == dataset_id))

@@ -1,7 +1,5 @@
 """Disagreements: the most doubtful labels first; keep, flip, tie or drop each with one key."""
 
-import shlex
-
 import streamlit as st
 
 from core.measure.triage import describe
@@ -40,7 +38,7 @@ if crossfit is None:
             if st.button("Rank the labels by doubt", key="triage_start", type="primary"):
                 actions.start_crossfit(store, dataset=here.name, labeler=labeler)
                 st.rerun()
-            widgets.twin(shlex.join(["tiebreak", "triage", "--dataset", here.name, "--labeler", labeler]))
+            widgets.twin(actions.command(store, "triage", "--dataset", here.name, "--labeler", labeler))
     st.stop()
 
 if going:
