@@ -746,6 +746,7 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> int:
                 out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where the folder itself is what is wrong, nothing can be removed either
+            beside.unlink(missing_ok=True)
         raise TiebreakError(f"cannot write {path}: {error.strerror}") from None
     return count
