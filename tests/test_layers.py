@@ -208,7 +208,7 @@ def test_what_the_law_forbids_is_refused(place, name):
     assert not may_import(HOUSE / place, name)
 
 
-JOINTS = sorted(MODULES.keys() & {"ui.actions", "ui.cli"})
+JOINTS = sorted(MODULES.keys() & {"ui.actions", "ui.cli", "ui.files", "ui.review"})
 PAGES = sorted(module for module in MODULES if module.startswith(("ui.pages.", "streamlit_app")))
 HEAVY = {"torch", "transformers", "peft", "sentence_transformers", "accelerate"}
 

@@ -14,7 +14,7 @@ from core.config import EMBEDDED_BACKBONE, Method, config_from, config_from_toml
 from core.errors import BadConfig, NotFound, TiebreakError
 from core.records import Kind, Part, RunKind, RunState
 from db import connect, datasets, labelers, runs
-from ui import actions, demo_run, doctor, show
+from ui import actions, demo_run, doctor, files, review, show
 from ui.processes import Store, is_over, open_store, tend
 
 INTERRUPTED = 130  # as a shell says of Ctrl-C
@@ -77,20 +77,20 @@ def import_(  # noqa: PLR0913 - one parameter for each option
     json: JsonOption = False,
 ) -> None:
     """Read a file of pairs into a dataset: all of it or nothing."""
-    options = actions.read_options(format_=format_, mapping=map_, labeler=labeler, kind=kind)
+    options = files.read_options(format_=format_, mapping=map_, labeler=labeler, kind=kind)
     store = _open()
     counts = show.counting(
-        actions.import_file(
+        files.import_file(
             store,
             file,
-            dataset=actions.name_of(file) if dataset is None else dataset,
+            dataset=files.name_of(file) if dataset is None else dataset,
             options=options,
             split=split,
             skip_bad=skip_bad,
             dry_run=dry_run,
         )
     )
-    show.indexing(actions.index_words(store))
+    show.indexing(files.index_words(store))
     if json:
         show.as_json(show.counts_object(counts))
         return
@@ -206,7 +206,7 @@ def score(
     json: JsonOption = False,
 ) -> None:
     """Write the rewards of a file's responses, in its order, under its ids."""
-    actions.check_readable(file)
+    files.check_readable(file)
     store = _open()
     settings = {"file": str(file.resolve()), "out": str(out.resolve())}
     run_id = actions.start_work_on(store, RunKind.SCORE, parent=run, dataset=None, settings=settings)
@@ -226,16 +226,16 @@ def triage(
 ) -> None:
     """Rank the labels by doubt, the most doubtful first."""
     if out is not None:
-        actions.check_writable(out)
+        files.check_writable(out)
     store = _open()
-    if run is None and actions.crossfit_is_stale(store, dataset=dataset, labeler=labeler):
+    if run is None and review.crossfit_is_stale(store, dataset=dataset, labeler=labeler):
         fitted = show.follow(store, actions.start_crossfit(store, dataset=dataset, labeler=labeler))
         if fitted.state is RunState.FAILED:
             raise TiebreakError(f"run {fitted.id} failed: {fitted.error}")
-    ranked = actions.triage(store, dataset=dataset, labeler=labeler, run_id=run)
-    rows = list(actions.triage_rows(ranked, limit=top))
+    ranked = review.triage(store, dataset=dataset, labeler=labeler, run_id=run)
+    rows = list(review.triage_rows(ranked, limit=top))
     if out is not None:
-        actions.write_lines(out, rows)
+        files.write_lines(out, rows)
     if json:
         show.as_json(
             {"dataset": dataset, "labeler": ranked.labeler, "run": ranked.run and ranked.run.id, "pairs": rows}
@@ -366,13 +366,13 @@ def remove(
         raise BadConfig("--undo cannot go with --purge: what is purged is gone; give one of them")
     store = _open()
     if undo:
-        actions.restore_dataset(store, dataset)
+        files.restore_dataset(store, dataset)
         show.as_json({"dataset": dataset, "removed": False}) if json else show.say(f"{dataset} is back")
         return
-    erased = actions.count_purge(store, dataset) if purge else 0
+    erased = files.count_purge(store, dataset) if purge else 0
     if purge and not yes:
         typer.confirm(f"Erase the text of {erased:,} pairs that no other dataset holds?", abort=True, err=True)
-    actions.remove_dataset(store, dataset, purge=purge)
+    files.remove_dataset(store, dataset, purge=purge)
     if json:
         show.as_json({"dataset": dataset, "purged": erased})
         return
@@ -404,7 +404,7 @@ def export_data(
     json: JsonOption = False,
 ) -> None:
     """Write a dataset with its labels and verdicts in the layout of pairs."""
-    count = actions.export_data(_open(), dataset=dataset, path=file)
+    count = files.export_data(_open(), dataset=dataset, path=file)
     show.as_json({"dataset": dataset, "rows": count}) if json else show.say(f"{count:,} pairs written to {file}")
 
 

@@ -11,8 +11,8 @@ from core.errors import RunFailed
 from core.measure.triage import precision_at
 from core.records import RunKind, RunState
 from db import connect, datasets, runs
-from ui import actions, demo_pairs, show
-from ui.actions import DEMO, DEMO_LABELER
+from ui import actions, demo_pairs, files, review, show
+from ui.files import DEMO, DEMO_LABELER
 from ui.processes import Store
 
 REVEALED = 50
@@ -24,8 +24,8 @@ def run_loop(store: Store) -> None:
     """Import, train, evaluate, triage, reveal. A second call on the same store reuses what is finished."""
     began = time.monotonic()
     show.say("1/4  Load the demo pairs: written for Tiebreak, labeled by a stated rule, 8 % of the labels flipped.")
-    counts = show.counting(actions.load_demo(store))
-    show.indexing(actions.index_words(store))
+    counts = show.counting(files.load_demo(store))
+    show.indexing(files.index_words(store))
     show.say(f"     {counts.read:,} pairs read, {counts.added:,} new in this store.")
 
     show.say("2/4  Train a preference model: LoRA on the embedded 22M-parameter backbone.")
@@ -65,12 +65,12 @@ def _finished_run(store: Store, kind: RunKind) -> runs.Run:
 
 
 def _reveal(store: Store) -> None:
-    ranked = actions.triage(store, dataset=DEMO, labeler=DEMO_LABELER)
+    ranked = review.triage(store, dataset=DEMO, labeler=DEMO_LABELER)
     _tell_kinds(ranked)
     planted = demo_pairs.planted_ids()
     ids = [str(row_id) for row_id in ranked.frame["row_id"]]
     hits = precision_at(ids, planted, REVEALED) * REVEALED
-    lines = [row for row in actions.triage_rows(ranked) if row["doubt"] is not None][:5]
+    lines = [row for row in review.triage_rows(ranked) if row["doubt"] is not None][:5]
     show.table("the most doubtful labels", [{**_short(row), "planted": str(row["id"]) in planted} for row in lines])
     show.say(
         f"{hits:.0f} of the {REVEALED} most doubtful labels were planted errors "
@@ -78,7 +78,7 @@ def _reveal(store: Store) -> None:
     )
 
 
-def _tell_kinds(ranked: actions.Triage) -> None:
+def _tell_kinds(ranked: review.Triage) -> None:
     """Where models beat a coin and where not; out of fold and on all pairs, as test alone has too few of a kind."""
     agrees = ranked.frame.assign(agrees=ranked.frame["p_model"] >= 0.5)
     grouped = agrees.groupby("subset")["agrees"].agg(["mean", "size"]).sort_values("mean", ascending=False)

@@ -18,8 +18,9 @@ from core.records import RunKind
 from db import runs
 from db.imports import ImportCounts
 from db.search import IndexState
-from ui.actions import QueueSize, Reviewed, wait_for
+from ui.actions import wait_for
 from ui.processes import Store, is_over
+from ui.review import QueueSize, Reviewed
 
 POLL_SECONDS = 0.25
 notes = Console(stderr=True, highlight=False)

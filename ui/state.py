@@ -11,9 +11,9 @@ from db import connect, datasets, runs, verdicts
 from db.datasets import DatasetSummary
 from db.runs import Run
 from db.snapshots import Contents
-from ui import actions
-from ui.actions import Triage
+from ui import actions, review
 from ui.processes import Store, open_store
+from ui.review import Triage
 
 # A verdict on a pair that was not on the screen long enough to be read is a double press or a held key.
 LEAST_DWELL_SECONDS = 0.35
@@ -86,7 +86,7 @@ def ranked(labeler: str, run_id: int | None) -> Triage:
 @st.cache_resource(max_entries=4, show_spinner="Ranking the labels by doubt")
 def _ranked(url: str, name: str, labeler: str, run_id: int | None, data_version: int) -> Triage:
     del data_version  # only names the cached entry
-    return actions.triage(_open(url), dataset=name, labeler=labeler, run_id=run_id)
+    return review.triage(_open(url), dataset=name, labeler=labeler, run_id=run_id)
 
 
 def compared_with_before(run: Run) -> dict[str, object] | None:

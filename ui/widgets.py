@@ -15,7 +15,7 @@ from core.records import Decision, Message, Order, Pair, Part, Preference, RunSt
 from db import connect, runs
 from db.imports import ImportCounts
 from db.pairs import StoredPair
-from ui import actions, columns, machine, plots, show, state
+from ui import actions, columns, files, machine, plots, review, show, state
 from ui.processes import is_over, tend
 from ui.show import duration, percent
 
@@ -92,11 +92,11 @@ def load_demo_button(*, primary: bool = False) -> None:
     """Import the shipped pairs with one click."""
     if st.button("Load the demo pairs", key="load_demo", type="primary" if primary else "secondary"):
         with st.spinner("Loading about 1,200 pairs and indexing their words"):
-            for _ in actions.load_demo(state.store()):
+            for _ in files.load_demo(state.store()):
                 pass
-            for _ in actions.index_words(state.store()):
+            for _ in files.index_words(state.store()):
                 pass
-        state.choose_dataset(actions.DEMO)
+        state.choose_dataset(files.DEMO)
         st.rerun()
 
 
@@ -341,10 +341,10 @@ def kept_upload(uploaded: "UploadedFile | None") -> Path | None:
     """Where an uploaded file lies until it is imported; the one that it replaces is removed."""
     store = state.store()
     _clear_uploads(store.url)
-    path = None if uploaded is None else actions.keep_upload(store, uploaded.name, uploaded.getvalue())
+    path = None if uploaded is None else files.keep_upload(store, uploaded.name, uploaded.getvalue())
     before = st.session_state.get("import_kept")
     if before is not None and before != str(path):
-        actions.forget_upload(store, Path(before))
+        files.forget_upload(store, Path(before))
     st.session_state["import_kept"] = None if path is None else str(path)
     return path
 
@@ -353,7 +353,7 @@ def kept_upload(uploaded: "UploadedFile | None") -> Path | None:
 def _clear_uploads(url: str) -> None:
     """Once a process and store, so at the start of the app."""
     del url  # only names the cached entry
-    actions.forget_abandoned_uploads(state.store())
+    files.forget_abandoned_uploads(state.store())
 
 
 def would_import(path: Path, *, dataset: str, options: ReadOptions, split: Part | None) -> ImportCounts:
@@ -375,7 +375,7 @@ def _would_import(
     versions: tuple[tuple[str, int], ...],
 ) -> ImportCounts:
     del url, versions  # only name the cached entry
-    counting = actions.import_file(
+    counting = files.import_file(
         state.store(), Path(file[0]), dataset=dataset, options=options, split=split, skip_bad=True, dry_run=True
     )
     return list(counting)[-1]
@@ -415,7 +415,7 @@ def bring_back_removed() -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.write(f"{plain(name)} is removed.")
         if st.button("Bring it back", key="restore_dataset"):
-            actions.restore_dataset(state.store(), name)
+            files.restore_dataset(state.store(), name)
             state.choose_dataset(name)
             st.rerun()
 
@@ -520,7 +520,7 @@ def _decide(  # noqa: PLR0913 - a verdict has this many facts
         st.session_state["triage_skipped"].append(stored.pair_id)
         return
     try:
-        actions.decide(
+        review.decide(
             state.store(),
             pair_id=stored.pair_id,
             reviewer=reviewer,
@@ -536,7 +536,7 @@ def _decide(  # noqa: PLR0913 - a verdict has this many facts
 
 def _undo(reviewer: str) -> None:
     state.nothing_shown()
-    undone = actions.undo(state.store(), reviewer=reviewer, dataset=state.dataset().name)
+    undone = review.undo(state.store(), reviewer=reviewer, dataset=state.dataset().name)
     if undone is None:
         st.toast("There is no verdict of yours to undo in this dataset.")
         return

@@ -27,7 +27,8 @@ from core.measure import calibration
 from core.records import Pair, Part, Progress, Reward, RunKind, RunState, SnapshotPair, Step
 from db import connect, datasets, pairs, rewards, runs, snapshots
 from ui import evaluation
-from ui.actions import checkpoint_of, write_lines
+from ui.actions import checkpoint_of
+from ui.files import write_lines
 from ui.processes import HEARTBEAT_SECONDS, Store, open_store, tend
 
 if TYPE_CHECKING:

@@ -7,14 +7,14 @@ import pytest
 from core.formats import ReadOptions
 from core.records import Decision, Kind, Order, Part, Preference
 from db import connect, datasets, labelers, pairs, verdicts
-from ui import actions
+from ui import files, review
 from ui.processes import open_store
 
 PROMPTS = ("first", "second", "third", "fourth")
 
 
 def read(store, path, **keywords):
-    return list(actions.import_file(store, path, dataset="d", options=ReadOptions(labeler="judge"), **keywords))[-1]
+    return list(files.import_file(store, path, dataset="d", options=ReadOptions(labeler="judge"), **keywords))[-1]
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def exported(tmp_path):
     for prompt, decision in (("first", Decision.B), ("second", Decision.DROP), ("third", Decision.TIE)):
         decide(store, prompt, decision, reviewer="ann")
     decide(store, "first", Decision.A, reviewer="bob")
-    actions.export_data(store, dataset="d", path=tmp_path / "out.jsonl")
+    files.export_data(store, dataset="d", path=tmp_path / "out.jsonl")
     return store, tmp_path / "out.jsonl"
 
 
@@ -38,7 +38,7 @@ def decide(store, prompt, decision, *, reviewer):
     with connect.read(store.engine) as conn:
         pair_id = pairs.with_row_id(conn, datasets.get(conn, "d").id, prompt)
     facts = {"shown": Order.BA, "labeler": "judge", "label_side": Preference.A, "reason": "because"}
-    actions.decide(store, pair_id=pair_id, reviewer=reviewer, decision=decision, **facts)
+    review.decide(store, pair_id=pair_id, reviewer=reviewer, decision=decision, **facts)
 
 
 def content(store):
@@ -80,7 +80,7 @@ def test_importing_an_export_twice_adds_nothing(exported):
 
 def test_a_verdict_that_was_taken_back_stays_so(exported):
     store, out = exported
-    actions.undo(store, reviewer="bob", dataset="d")
+    review.undo(store, reviewer="bob", dataset="d")
     before = content(store)
 
     read(store, out)

@@ -17,7 +17,7 @@ from core.formats import ReadOptions
 from core.records import RunKind, RunState
 from db import connect, rewards, runs
 from db.schema import datasets
-from ui import actions, worker
+from ui import actions, files, review, worker
 from ui.processes import Store, is_over, open_store, tend
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Store:
     file = tmp_path / "pairs.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     opened = open_store(f"sqlite:///{tmp_path / 'store.db'}")
-    for _ in actions.import_file(opened, file, dataset="things", options=ReadOptions()):
+    for _ in files.import_file(opened, file, dataset="things", options=ReadOptions()):
         pass
     return opened
 
@@ -128,7 +128,7 @@ def canaries(run: runs.Run) -> list[float]:
 def test_a_crossfit_gives_every_pair_a_margin_of_models_that_did_not_train_on_it(store):
     run = wait_until(store, actions.start_crossfit(store, dataset="things", labeler=None))
 
-    ranked = actions.triage(store, dataset="things", labeler=None)
+    ranked = review.triage(store, dataset="things", labeler=None)
 
     assert run.state is RunState.FINISHED, run.error
     assert ranked.run.id == run.id

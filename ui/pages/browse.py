@@ -5,7 +5,7 @@ import streamlit as st
 from core.records import Consistency, Part
 from db import connect, labelers, pairs, search, verdicts
 from db.pairs import PairFilter
-from ui import actions, state, widgets
+from ui import review, state, widgets
 
 PAGE, COUNTED = 50, 1_000
 ALL = "all"
@@ -65,7 +65,7 @@ st.caption(
     "which says nothing about which is better. Select a row to open the pair."
 )
 with connect.read(state.store().engine) as conn:
-    table = actions.browse_table(conn, rows, dataset_id=here.id, labeler=chosen.labeler)
+    table = review.browse_table(conn, rows, dataset_id=here.id, labeler=chosen.labeler)
 picked = st.dataframe(
     table,
     key="browse_table",
@@ -103,14 +103,14 @@ widgets.side_by_side(stored.pair, titles=("A", "B"))
 said = [
     {
         "who": name,
-        "prefers": actions.said(label.side),
+        "prefers": review.said(label.side),
         "P(A is better)": f"{100 * label.p_a:.0f} %",
         "votes": label.num_votes,
         "consistency": label.consistency.value,
     }
     for name, label in stored.labels
 ]
-said += [{"who": one.reviewer, "prefers": actions.said(one.decision), "consistency": "verdict"} for one in decided]
+said += [{"who": one.reviewer, "prefers": review.said(one.decision), "consistency": "verdict"} for one in decided]
 if said:
     st.dataframe(said, key="browse_said", hide_index=True, width="stretch")
 else:

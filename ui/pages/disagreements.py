@@ -5,7 +5,7 @@ import streamlit as st
 from core.measure.triage import describe
 from core.records import Order, RunKind
 from db import connect, labelers, pairs, runs, verdicts
-from ui import actions, plots, processes, show, state, widgets
+from ui import actions, commands, plots, processes, review, show, state, widgets
 
 widgets.begin("Disagreements")
 widgets.needs_dataset()
@@ -38,7 +38,7 @@ if crossfit is None:
             if st.button("Rank the labels by doubt", key="triage_start", type="primary"):
                 actions.start_crossfit(store, dataset=here.name, labeler=labeler)
                 st.rerun()
-            widgets.twin(actions.command(store, "triage", "--dataset", here.name, "--labeler", labeler))
+            widgets.twin(commands.command(store, "triage", "--dataset", here.name, "--labeler", labeler))
     st.stop()
 
 if going:
@@ -48,8 +48,8 @@ with connect.read(store.engine) as conn:
     decided = verdicts.effective(conn, dataset_id=here.id)
     mine = [] if reviewer is None else verdicts.latest(conn, reviewer=reviewer, dataset_id=here.id, limit=None)
     seen = verdicts.newest_id(conn)
-still_open = actions.open_labels(store, ranked, dataset=here.name, reviewer=reviewer)
-sizes = actions.queue_sizes(ranked, still_open)
+still_open = review.open_labels(store, ranked, dataset=here.name, reviewer=reviewer)
+sizes = review.queue_sizes(ranked, still_open)
 if not sizes:
     st.info("No label here can be doubted: all of them are ties, or stand on pairs that are kept for the test.")
     st.stop()
@@ -58,12 +58,12 @@ queue = st.segmented_control(
     list(sizes),
     default=next(iter(sizes)),
     key="triage_queue",
-    format_func=lambda bucket: f"{actions.QUEUES[bucket].title} {sizes[bucket].num_open:,}",
+    format_func=lambda bucket: f"{review.QUEUES[bucket].title} {sizes[bucket].num_open:,}",
     label_visibility="collapsed",
 )
 queue = queue or next(iter(sizes))
-reviewed, size = actions.reviewed(mine), sizes[queue]
-st.caption(actions.QUEUES[queue].meaning)
+reviewed, size = review.reviewed(mine), sizes[queue]
+st.caption(review.QUEUES[queue].meaning)
 st.progress(size.share_done, text=widgets.plain(show.review_words(size, reviewed)))
 skipped = st.session_state.setdefault("triage_skipped", [])
 in_queue = still_open[still_open["bucket"] == queue.value]
@@ -100,7 +100,7 @@ else:
     )
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    stale = actions.changed_since(store, dataset=here.name, when=crossfit.started or crossfit.created)
+    stale = review.changed_since(store, dataset=here.name, when=crossfit.started or crossfit.created)
     retrain = st.button(
         f"Retrain with {show.counted(len(decided), 'verdict')}",
         key="triage_retrain",
@@ -121,17 +121,17 @@ left_column, right_column = st.columns(2)
 with left_column:
     st.subheader("Your last verdicts")
     if mine:
-        st.dataframe(actions.history(store, mine[:8]), key="triage_history", hide_index=True, width="stretch")
+        st.dataframe(review.history(store, mine[:8]), key="triage_history", hide_index=True, width="stretch")
     else:
         st.caption("None yet. Each is written at once and survives a reload.")
 with right_column:
     st.subheader("How much doubt there is")
     st.plotly_chart(plots.doubts(ranked.frame["doubt"]), key="triage_doubts", config={"displayModeBar": False})
 with st.expander("The list"):
-    st.dataframe(actions.short_list(store, ranked, limit=500), key="triage_list", hide_index=True, width="stretch")
+    st.dataframe(review.short_list(store, ranked, limit=500), key="triage_list", hide_index=True, width="stretch")
     st.download_button(
         "Download all as JSONL",
-        data=lambda: actions.triage_lines(ranked),
+        data=lambda: review.triage_lines(ranked),
         file_name=f"{here.name}-doubt.jsonl",
         key="triage_download",
     )

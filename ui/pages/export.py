@@ -7,7 +7,7 @@ import streamlit as st
 from core.errors import TiebreakError
 from core.records import RunKind
 from db import connect, runs
-from ui import actions, show, state, widgets
+from ui import actions, commands, files, show, state, widgets
 
 widgets.begin("Export")
 widgets.bring_back_removed()
@@ -44,7 +44,7 @@ else:
                 st.error(widgets.plain(str(error)))
                 st.stop()
             st.rerun()
-        widgets.twin(actions.command(store, "export", str(chosen), folder.strip() or "DIR"))
+        widgets.twin(commands.command(store, "export", str(chosen), folder.strip() or "DIR"))
     for run in exported:
         with st.container(horizontal=True, vertical_alignment="center"):
             widgets.badge(run)
@@ -57,12 +57,12 @@ with st.container(horizontal=True):
         path = store.folder / "exports" / f"{here.name}.jsonl"
         try:
             with st.spinner(f"Writing {here.num_pairs:,} pairs"):
-                actions.export_data(store, dataset=here.name, path=path)
+                files.export_data(store, dataset=here.name, path=path)
         except TiebreakError as error:
             st.error(widgets.plain(str(error)))
             st.stop()
         st.session_state["exported_data"] = str(path)
-    widgets.twin(actions.command(store, "export-data", "--dataset", here.name, f"{here.name}.jsonl"))
+    widgets.twin(commands.command(store, "export-data", "--dataset", here.name, f"{here.name}.jsonl"))
 ready = Path(st.session_state.get("exported_data", "none yet"))
 if ready.exists() and ready.stem == here.name:
     st.download_button(
@@ -79,7 +79,7 @@ st.write(
 )
 with st.container(horizontal=True):
     if st.button(f"Remove {widgets.plain(here.name)}", key="remove_dataset"):
-        actions.remove_dataset(store, here.name)
+        files.remove_dataset(store, here.name)
         st.session_state["removed_dataset"] = here.name
         st.rerun()
-    widgets.twin(actions.command(store, "remove", "--dataset", here.name))
+    widgets.twin(commands.command(store, "remove", "--dataset", here.name))

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.errors import TiebreakError
 from core.records import Kind, Part
-from ui import actions, columns, show, state, widgets
+from ui import columns, commands, files, show, state, widgets
 
 DETECTED, BY_PROMPT, AS_NAMED = "detected", "by prompt", "as their names say"
 # Counting reads the whole file: a second or two for this much, and for more only when asked.
@@ -58,18 +58,18 @@ if path is None:
 st.session_state["import_done"] = None
 
 try:
-    as_named = actions.preview_file(path, actions.read_options(format_=None, mapping={}, labeler="?", kind=Kind.AI))
+    as_named = files.preview_file(path, files.read_options(format_=None, mapping={}, labeler="?", kind=Kind.AI))
 except TiebreakError as error:
     st.error(widgets.import_error(error, path))
-    actions.forget_upload(state.store(), path)
+    files.forget_upload(state.store(), path)
     st.stop()
 if as_named.problem and not as_named.columns:
     st.error(widgets.plain(as_named.problem.replace(str(path), path.name)))
-    actions.forget_upload(state.store(), path)
+    files.forget_upload(state.store(), path)
     st.stop()
 
 first, second, third = st.columns(3)
-name = first.text_input("Dataset", value=actions.name_of(path), key=f"import_dataset_{path.name}").strip()
+name = first.text_input("Dataset", value=files.name_of(path), key=f"import_dataset_{path.name}").strip()
 labeler = second.text_input(
     "Labeler", value="imported", key="import_labeler", help="Who said which is better, where the file names nobody."
 ).strip()
@@ -91,7 +91,7 @@ with st.expander("Layout, columns and part", expanded=as_named.problem is not No
     shape = shapes.get(chosen)
     mapping = {} if shape is None else widgets.column_pickers(as_named.columns, shape, guessed.mapping, file=str(path))
     left, right = st.columns(2)
-    layout = left.selectbox("Layout", [DETECTED, *actions.layouts()], key="import_layout")
+    layout = left.selectbox("Layout", [DETECTED, *files.layouts()], key="import_layout")
     split = right.selectbox(
         "Part",
         [BY_PROMPT, *(part.value for part in Part)],
@@ -105,12 +105,12 @@ if missing or not name or not labeler:
     st.stop()
 
 part = None if split == BY_PROMPT else Part(split)
-options = actions.read_options(
+options = files.read_options(
     format_=None if layout == DETECTED else layout, mapping=mapping, labeler=labeler, kind=kind or Kind.AI
 )
 counts = None
 try:
-    preview = actions.preview_file(path, options)
+    preview = files.preview_file(path, options)
     if path.stat().st_size <= COUNTED_UNASKED or st.button("Count what it would add", key="import_count"):
         counts = widgets.would_import(path, dataset=name, options=options, split=part)
 except TiebreakError as error:
@@ -140,18 +140,18 @@ with st.container(horizontal=True, vertical_alignment="center"):
         disabled=counts is not None and bool(counts.bad) and not skip_bad,
     )
     widgets.twin(
-        actions.import_command(state.store(), path, dataset=name, options=options, split=part, skip_bad=skip_bad)
+        commands.import_command(state.store(), path, dataset=name, options=options, split=part, skip_bad=skip_bad)
     )
 if not start:
     st.stop()
 
 try:
     with st.status("Reading the file", expanded=True) as status:
-        for counts in actions.import_file(
+        for counts in files.import_file(
             state.store(), path, dataset=name, options=options, split=part, skip_bad=skip_bad
         ):
             status.update(label=f"Read {counts.read:,} pairs, {counts.added:,} new")
-        for index in actions.index_words(state.store()):
+        for index in files.index_words(state.store()):
             status.update(label=f"Indexing words for search: {index.done:,} of {index.total:,} pairs")
 except TiebreakError as error:
     st.error(widgets.import_error(error, path))

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.records import Bucket, RunKind
 from db import connect, labelers, runs, stats, verdicts
-from ui import actions, plots, show, state, widgets
+from ui import plots, review, show, state, widgets
 
 widgets.begin("Overview")
 
@@ -37,7 +37,7 @@ metrics = {} if model is None else dict(model.metrics)
 ranked = None if crossfit is None else state.ranked(str(crossfit.labeler), crossfit.id)
 doubted = 0
 if ranked is not None:
-    sizes = actions.queue_sizes(ranked, actions.open_labels(state.store(), ranked, dataset=here.name))
+    sizes = review.queue_sizes(ranked, review.open_labels(state.store(), ranked, dataset=here.name))
     doubted = sizes[Bucket.LABEL_ERROR].num_open if Bucket.LABEL_ERROR in sizes else 0
 value, under = widgets.accuracy_words(metrics)
 

@@ -6,7 +6,7 @@ from core.config import EMBEDDED_BACKBONE, Method, Overflow, Targets, Ties, Trai
 from core.errors import TiebreakError
 from core.records import Part
 from db import connect, labelers
-from ui import actions, machine, show, state, widgets
+from ui import actions, commands, machine, show, state, widgets
 
 METHODS = {
     Method.PROBE: "Probe: a head on the frozen backbone. Its features are computed once, then a run takes seconds.",
@@ -109,7 +109,7 @@ if unheld and every:
 with st.container(horizontal=True):
     start = st.button("Start training", key="train_start", type="primary", disabled=plan.parts[Part.TRAIN] == 0)
     widgets.twin(
-        actions.train_command(
+        commands.train_command(
             state.store(), dataset=here.name, labeler=labeler, settings=settings, name=name.strip() or None
         )
     )

@@ -13,7 +13,7 @@ import pytest
 from core.formats import ReadOptions
 from core.records import RunKind, RunState
 from db import connect, datasets, runs
-from ui import actions
+from ui import actions, files
 from ui.processes import Store, is_over, open_store
 
 THINGS = [
@@ -62,9 +62,9 @@ def made(tmp_path_factory) -> Path:
     """A store with `things`, a trained probe and its ranked labels."""
     folder = tmp_path_factory.mktemp("made")
     store = open_store(f"sqlite:///{folder / 'store.db'}")
-    for _ in actions.import_file(store, write_pairs(folder / "things.jsonl"), dataset="things", options=ReadOptions()):
+    for _ in files.import_file(store, write_pairs(folder / "things.jsonl"), dataset="things", options=ReadOptions()):
         pass
-    for _ in actions.index_words(store):
+    for _ in files.index_words(store):
         pass
     finished(store, actions.start_training(store, dataset="things", labeler=None, settings={"device": "cpu"}))
     finished(store, actions.start_crossfit(store, dataset="things", labeler=None))

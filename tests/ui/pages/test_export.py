@@ -4,7 +4,7 @@ import shlex
 
 from db import connect, datasets
 from tests.ui.pages.test_pages import opened, words_of
-from ui import actions
+from ui import files
 from ui.processes import Store
 
 
@@ -14,7 +14,7 @@ def names(store: Store) -> list[str]:
 
 
 def test_a_removed_dataset_is_brought_back_with_one_click(empty: Store):
-    for _ in actions.load_demo(empty):
+    for _ in files.load_demo(empty):
         pass
     app = opened("export")
 
@@ -30,7 +30,7 @@ def test_a_removed_dataset_is_brought_back_with_one_click(empty: Store):
 
 
 def test_a_file_that_cannot_be_written_is_said_in_a_sentence(empty: Store):
-    for _ in actions.load_demo(empty):
+    for _ in files.load_demo(empty):
         pass
     app = opened("export")
     empty.folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def test_a_file_that_cannot_be_written_is_said_in_a_sentence(empty: Store):
 
 
 def test_the_commands_name_their_store(empty: Store):
-    for _ in actions.load_demo(empty):
+    for _ in files.load_demo(empty):
         pass
     app = opened("export")
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from db import connect, datasets
 from tests.ui.pages.test_pages import opened, words_of
-from ui import actions, cli
+from ui import cli, files
 from ui.processes import Store
 
 
@@ -143,8 +143,8 @@ def test_an_upload_is_removed_when_another_replaces_it_and_when_it_is_imported(e
 
 
 def test_uploads_of_closed_tabs_are_removed_when_the_app_starts_again(empty: Store):
-    left = actions.keep_upload(empty, "left.jsonl", b"left an hour ago")
-    recent = actions.keep_upload(empty, "recent.jsonl", b"another tab's")
+    left = files.keep_upload(empty, "left.jsonl", b"left an hour ago")
+    recent = files.keep_upload(empty, "recent.jsonl", b"another tab's")
     os.utime(left.parent, (time.time() - 7200, time.time() - 7200))
 
     opened("import")

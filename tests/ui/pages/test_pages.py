@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from core.formats import ReadOptions, from_dicts
 from core.records import Bucket, Decision, Order, Reward, RunKind, RunState
 from db import connect, datasets, imports, pairs, rewards, runs, verdicts
-from ui import actions, state, widgets
+from ui import actions, files, review, state, widgets
 from ui.processes import Store
 
 HOUSE = Path(__file__).parents[3]
@@ -62,7 +62,7 @@ def test_page_opens_after_a_run_failed(failed: Store, page: str):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_opens_on_the_demo_pairs_before_any_run(empty: Store, page: str):
-    for _ in actions.load_demo(empty):
+    for _ in files.load_demo(empty):
         pass
 
     opened(page)
@@ -241,7 +241,7 @@ def test_no_test_pair_is_ever_queued_for_a_verdict(trained: Store, monkeypatch):
 
     with connect.read(trained.engine) as conn:
         decided = verdicts.effective(conn, dataset_id=1)
-    ranked = actions.triage(trained, dataset="things", labeler="imported").frame
+    ranked = review.triage(trained, dataset="things", labeler="imported").frame
     parts = set(ranked[ranked["pair_id"].isin(decided)]["part"])
     assert len(decided) > 50
     assert parts == {"train", "valid"}
@@ -281,7 +281,7 @@ def test_removed_dataset_is_said_and_another_one_shown_everywhere(trained: Store
     with_another_dataset(trained)
     app = opened("browse")
     assert app.selectbox(key="dataset").value == "others"
-    actions.remove_dataset(trained, "others")
+    files.remove_dataset(trained, "others")
 
     app.run()
 
@@ -404,7 +404,7 @@ def test_verdicts_and_the_list_are_in_the_words_of_the_page(trained: Store, monk
     last, whole = (table.value for table in app.dataframe)
     assert list(last.iloc[0]) == [asked, side, side]
     assert "queue" in whole
-    assert set(whole["queue"]) <= {queue.title for queue in actions.QUEUES.values()}
+    assert set(whole["queue"]) <= {queue.title for queue in review.QUEUES.values()}
     assert whole["prompt"].str.startswith("How is").all()
 
 
@@ -414,7 +414,7 @@ def test_queues_without_any_label_are_hidden_and_each_says_what_it_means(trained
     queues = app.segmented_control(key="triage_queue")
 
     assert not [name for name in queues.options if name.startswith("Labeler inconsistent")]
-    assert actions.QUEUES[Bucket.LABEL_ERROR].meaning in words_of(app)
+    assert review.QUEUES[Bucket.LABEL_ERROR].meaning in words_of(app)
 
 
 def test_pair_on_which_reviewers_differ_is_shown_to_neither_again(trained: Store, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from core.formats import ReadOptions
 from core.records import Part
 from tests.ui.pages.test_pages import opened, words_of
-from ui import actions
+from ui import files
 from ui.processes import Store
 
 
@@ -19,7 +19,7 @@ def put(store: Store, preferences: list[str], *, split: Part | None = None, name
         for i, preference in enumerate(preferences)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    for _ in actions.import_file(store, path, dataset=name, options=ReadOptions(), split=split):
+    for _ in files.import_file(store, path, dataset=name, options=ReadOptions(), split=split):
         pass
 
 
