@@ -180,6 +180,26 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GivenVerdict:
+    """A person's answer on one pair as it was given, in the pair's stored order.
+
+    Attributes:
+        reason: why a pair is dropped.
+        shown: which stored response stood left.
+        label_side: the side of the label that it was given against; None where none was shown.
+        created: seconds since 1970.
+    """
+
+    reviewer: str
+    decision: Decision
+    reason: str | None
+    shown: Order
+    blind: bool
+    label_side: Preference | None
+    created: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairRow:
     """One pair as a user's file gave it; a group of K responses gives K(K-1)/2 of them.
 
@@ -189,6 +209,7 @@ class PairRow:
         place: 1-based, among the pairs of its group; None where a row is one pair.
         swapped: the file's a (or chosen) is the pair's stored b. Votes are already in the stored order.
         meta: unknown keys of the row, as a JSON object.
+        split: the part that the row itself declares.
     """
 
     line: int
@@ -198,6 +219,8 @@ class PairRow:
     votes: tuple[Vote, ...] = ()
     subset: str | None = None
     meta: str | None = None
+    split: Part | None = None
+    verdicts: tuple[GivenVerdict, ...] = ()
     duplicate_votes: int = 0
     place: int | None = None
 

@@ -1,13 +1,12 @@
 """Named sets of memberships."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from core.errors import NotFound, StoreError
-from core.records import Part
 from db import labelers as labeler_rows
 from db.connect import take_turn
 from db.labels import count_labels
@@ -89,20 +88,6 @@ def restore(conn: Connection, name: str) -> None:
         there = f"removed are {', '.join(names[:8])}" if names else "none is removed, or all of it was purged"
         raise NotFound(f"no removed dataset {name!r} to bring back; {there}")
     conn.execute(update(datasets).where(datasets.c.name == name).values(removed=None))
-
-
-def declare_parts(conn: Connection, name: str, parts: Mapping[str, Part]) -> None:
-    """Parts that a file declared pair by pair (by pair hash), for what its import, the dataset's newest, brought."""
-    dataset_id = get(conn, name).id
-    newest = select(func.max(imports.c.id)).where(imports.c.dataset_id == dataset_id, imports.c.published.is_not(None))
-    for part in Part:
-        digests = [bytes.fromhex(digest) for digest, declared in parts.items() if declared is part]
-        for start in range(0, len(digests), 1000):
-            named = select(pairs.c.id).where(pairs.c.hash.in_(digests[start : start + 1000]))
-            brought = (memberships.c.dataset_id == dataset_id) & (memberships.c.import_id == newest.scalar_subquery())
-            moved = update(memberships).where(brought, memberships.c.pair_id.in_(named))
-            conn.execute(moved.values(split=part.value, part=part.value))
-    touch(conn, dataset_id)
 
 
 def purge_count(conn: Connection, name: str) -> int:

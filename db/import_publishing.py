@@ -6,6 +6,7 @@ from sqlalchemy import Connection, Engine, delete, select, update
 
 from core.records import Consistency
 from db import labelers as labeler_rows
+from db import verdicts
 from db.connect import read, take_turn, write
 from db.datasets import touch
 from db.import_sharing import late_pairs, own_what_is_shared
@@ -63,6 +64,7 @@ def _publish_if_counted(engine: Engine, tally: Tally) -> bool:
             )
         )
         labeler_rows.store_counts(conn, tally.dataset_id, num_labels)
+        verdicts.bring_back(conn, tally.verdicts)
         # The first of the late labels at once: nobody sees a short file's votes without them.
         rebuild(conn, late_pairs(conn, tally.import_id, after=0))
     return True

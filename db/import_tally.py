@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from core.records import BadRow, Kind
+from core.records import BadRow, GivenVerdict, Kind
 from db.import_tickets import Ticket
 
 
@@ -49,6 +49,7 @@ class Tally:
     duplicates: int = 0
     identical: int = 0
     conflicts: set[tuple[int, int]] = field(default_factory=set)
+    verdicts: list[tuple[int, GivenVerdict]] = field(default_factory=list)  # by pair_id; written when it is published
     bad: Counter[str] = field(default_factory=Counter)
     first_bad: dict[str, BadRow] = field(default_factory=dict)
     labelers: dict[tuple[str, Kind], int] = field(default_factory=dict)

@@ -55,6 +55,9 @@ def write_batch(engine: Engine, tally: Tally, batch: Sequence[PairRow], split: P
         _insert_pairs(conn, tally, [(row, digest, prompts[i]) for i, (row, digest) in accepted.items()], known)
         changed = _insert_members(conn, tally, accepted, known, split)
         voted = _insert_votes(conn, tally, accepted, known)
+        tally.verdicts += [
+            (known.pair_ids[digest], verdict) for row, digest in accepted.values() for verdict in row.verdicts
+        ]
         tally.duplicates += len(accepted) - len(changed | voted)
 
 
@@ -207,6 +210,7 @@ def _insert_members(
     members, others, changed = [], {}, set()
     for place, (row, digest) in accepted.items():
         pair_id, row_id = known.pair_ids[digest], _row_id(tally, row)
+        declared = split or row.split
         if pair_id in known.members:
             if row.id is not None and row_id != known.members[pair_id] and row_id not in known.row_ids:
                 others[row_id] = pair_id
@@ -223,8 +227,8 @@ def _insert_members(
                 "line": row.line,
                 "subset": row.subset,
                 "swapped": row.swapped,
-                "split": None if split is None else split.value,
-                "part": part_of(row.pair.prompt_hash).value if split is None else split.value,
+                "split": declared and declared.value,
+                "part": (declared or part_of(row.pair.prompt_hash)).value,
                 "meta": row.meta,
             }
         )

@@ -1,29 +1,26 @@
 """People's answers. Only added to: an undo is a row that names the row it undoes."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import ColumnElement, Connection, func, insert, select, true
 
-from core.records import Decision, Order, Preference
-from db.schema import labelers, labels, memberships, pairs, verdicts
+from core.records import Decision, GivenVerdict, Order, Preference
+from db.connect import insert_many
+from db.schema import labelers, labels, memberships, verdicts
+
+_CHUNK = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """One verdict in the pair's stored order."""
+class Verdict(GivenVerdict):
+    """One verdict as the store has it."""
 
     id: int
     pair_id: int
-    reviewer: str
-    decision: Decision
-    reason: str | None
-    shown: Order
-    blind: bool
-    label_side: Preference | None
-    created: float
 
 
 def decide(  # noqa: PLR0913 - a verdict has this many facts
@@ -100,31 +97,29 @@ def of_pairs(conn: Connection, pair_ids: Sequence[int]) -> dict[int, list[Verdic
     return found
 
 
-def bring_back(conn: Connection, given: Sequence[tuple[str, Verdict]]) -> int:
-    """Add verdicts of another store by the hash of their pair; how many.
+def bring_back(conn: Connection, given: Sequence[tuple[int, GivenVerdict]]) -> None:
+    """Add verdicts that a file gave, by pair_id.
 
     A reviewer who said something on the pair since, or this very thing, or took it back, is not overruled.
     """
-    added = 0
-    for digest, verdict in given:
-        pair_id = conn.execute(select(pairs.c.id).where(pairs.c.hash == bytes.fromhex(digest))).scalar()
-        spoke = (verdicts.c.pair_id == pair_id) & (verdicts.c.reviewer == verdict.reviewer)
-        since = select(verdicts.c.id).where(spoke, verdicts.c.created >= verdict.created).limit(1)
-        if pair_id is None or conn.execute(since).scalar() is not None:
-            continue
-        row = {
-            "pair_id": pair_id,
-            "reviewer": verdict.reviewer,
-            "decision": verdict.decision.value,
-            "reason": verdict.reason,
-            "shown": verdict.shown.value,
-            "blind": verdict.blind,
-            "label_side": None if verdict.label_side is None else verdict.label_side.value,
-            "created": verdict.created,
-        }
-        conn.execute(insert(verdicts).values(**row))
-        added += 1
-    return added
+    for start in range(0, len(given), _CHUNK):
+        chunk = given[start : start + _CHUNK]
+        spoke = (verdicts.c.pair_id, verdicts.c.reviewer)
+        there = verdicts.c.pair_id.in_({pair_id for pair_id, _ in chunk})
+        spoken = conn.execute(select(*spoke, func.max(verdicts.c.created)).where(there).group_by(*spoke))
+        last = {(pair_id, reviewer): created for pair_id, reviewer, created in spoken}
+        rows = []
+        for pair_id, verdict in chunk:
+            if verdict.created > last.get((pair_id, verdict.reviewer), -math.inf):
+                last[pair_id, verdict.reviewer] = verdict.created
+                rows.append(_columns(pair_id, verdict))
+        insert_many(conn, verdicts, rows)
+
+
+def _columns(pair_id: int, verdict: GivenVerdict) -> dict[str, object]:
+    side = verdict.label_side
+    enums = {"decision": verdict.decision.value, "shown": verdict.shown.value, "label_side": side and side.value}
+    return {**asdict(verdict), **enums, "pair_id": pair_id}
 
 
 def effective(

@@ -6,13 +6,13 @@ layout has no word for: declared part, aliases, every verdict. Other readers may
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from core import formats
 from core.errors import BadConfig
-from core.records import BadRow, Decision, IdenticalRow, Order, PairRow, Part, Preference
+from core.records import BadRow, Decision, GivenVerdict, IdenticalRow, Order, PairRow, Part, Preference
 from db import connect, labelers, labels, pairs, verdicts
 
 KEY = "tiebreak"
@@ -59,7 +59,7 @@ def _with_extras(line: dict[str, object], given: pairs.AsGiven, spoken: list[dic
     return line | free | ({KEY: kept} if kept else {})
 
 
-def _verdict_line(verdict: verdicts.Verdict, *, is_swapped: bool) -> dict[str, object]:
+def _verdict_line(verdict: GivenVerdict, *, is_swapped: bool) -> dict[str, object]:
     decision, side, shown = verdict.decision, verdict.label_side, verdict.shown
     if is_swapped:
         decision, shown = _MIRRORED.get(decision, decision), _OTHER_ORDER[shown]
@@ -76,43 +76,33 @@ def _verdict_line(verdict: verdicts.Verdict, *, is_swapped: bool) -> dict[str, o
     return {key: value for key, value in values.items() if value is not None}
 
 
-@dataclass(slots=True)
-class Returning:
-    """Gives back what `lines` wrote: rows pass through, and what is no part of a row waits until they are published."""
-
-    file: str
-    parts: dict[str, Part] = field(default_factory=dict)  # pair hash -> declared part
-    spoken: list[tuple[str, verdicts.Verdict]] = field(default_factory=list)  # pair hash, in the stored order
-
-    def rows(self, given: Iterable[PairRow | BadRow | IdenticalRow]) -> Iterator[PairRow | BadRow | IdenticalRow]:
-        fit: set[str] = set()
-        for row in given:
-            if not isinstance(row, PairRow):
-                yield row
-                continue
-            try:
-                extras, plain = _without_extras(row)
-                for name in {vote.labeler for vote in plain.votes} - fit:
-                    labelers.check_name(name)
-                    fit.add(name)
-                further = [str(alias) for alias in extras.get("aliases", [])]
-                self._keep(extras, plain)
-            except (BadConfig, ValueError, KeyError, TypeError, AttributeError) as error:
-                is_name = isinstance(error, BadConfig)
-                reason = str(error) if is_name else f"{KEY} is not as export-data writes it ({error})"
-                kind = "labeler's name" if is_name else f"bad {KEY}"
-                yield BadRow(file=self.file, line=row.line, kind=kind, reason=reason)
-                continue
-            yield plain
-            for alias in further:
-                yield replace(plain, id=alias, votes=(), meta=None)
-
-    def _keep(self, extras: Mapping[str, Any], row: PairRow) -> None:
-        spoken = [_verdict_of(one, is_swapped=row.swapped) for one in extras.get("verdicts", [])]
-        part = None if extras.get("split") is None else Part(extras["split"])
-        self.spoken += [(row.pair.hash, one) for one in spoken]
-        if part is not None:
-            self.parts[row.pair.hash] = part
+def returning(
+    rows: Iterable[PairRow | BadRow | IdenticalRow], *, file: str
+) -> Iterator[PairRow | BadRow | IdenticalRow]:
+    """Rows with what `lines` wrote beside each given back: its declared part, its aliases, its verdicts."""
+    fit: set[str] = set()
+    for row in rows:
+        if not isinstance(row, PairRow):
+            yield row
+            continue
+        try:
+            extras, plain = _without_extras(row)
+            for name in {vote.labeler for vote in plain.votes} - fit:
+                labelers.check_name(name)
+                fit.add(name)
+            further = [str(alias) for alias in extras.get("aliases", [])]
+            spoken = tuple(_verdict_of(one, is_swapped=row.swapped) for one in extras.get("verdicts", []))
+            part = None if extras.get("split") is None else Part(extras["split"])
+            whole = replace(plain, split=part, verdicts=spoken)
+        except (BadConfig, ValueError, KeyError, TypeError, AttributeError) as error:
+            is_name = isinstance(error, BadConfig)
+            reason = str(error) if is_name else f"{KEY} is not as export-data writes it ({error})"
+            kind = "labeler's name" if is_name else f"bad {KEY}"
+            yield BadRow(file=file, line=row.line, kind=kind, reason=reason)
+            continue
+        yield whole
+        for alias in further:
+            yield replace(plain, id=alias, votes=(), meta=None)
 
 
 def _without_extras(row: PairRow) -> tuple[dict[str, Any], PairRow]:
@@ -127,15 +117,13 @@ def _without_extras(row: PairRow) -> tuple[dict[str, Any], PairRow]:
     return extras, replace(row, votes=kept, meta=json.dumps(meta, ensure_ascii=False) if meta else None)
 
 
-def _verdict_of(line: Mapping[str, Any], *, is_swapped: bool) -> verdicts.Verdict:
+def _verdict_of(line: Mapping[str, Any], *, is_swapped: bool) -> GivenVerdict:
     decision, shown = Decision(line["decision"]), Order(line["shown"])
     side = None if line.get("label_side") is None else Preference(line["label_side"])
     if is_swapped:
         decision, shown = _MIRRORED.get(decision, decision), _OTHER_ORDER[shown]
         side = None if side is None else _OTHER_SIDE.get(side, side)
-    return verdicts.Verdict(
-        id=0,
-        pair_id=0,
+    return GivenVerdict(
         reviewer=str(line["reviewer"]),
         decision=decision,
         reason=line.get("reason"),

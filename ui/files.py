@@ -13,7 +13,7 @@ from core import formats
 from core.errors import BadConfig, BadFile, TiebreakError
 from core.formats import ReadOptions
 from core.records import Kind, Part
-from db import connect, datasets, imports, labelers, search, verdicts
+from db import connect, datasets, imports, labelers, search
 from db.names import check_text
 from ui import demo_pairs, exchange
 from ui.processes import Store
@@ -96,17 +96,10 @@ def import_file(  # noqa: PLR0913 - one keyword for each option of the command
     check_text(dataset, "a dataset's name")
     # A file's name may hold bytes that are no text; a store keeps only text.
     file = os.fsencode(path.name).decode(errors="replace")
-    returning = exchange.Returning(file)
-    rows = returning.rows(formats.read(path, options))
+    rows = exchange.returning(formats.read(path, options), file=file)
     yield from imports.import_rows(
         store.engine, rows, dataset=dataset, file=file, split=split, skip_bad=skip_bad, dry_run=dry_run
     )
-    if dry_run or not (returning.parts or returning.spoken):
-        return
-    with connect.write(store.engine) as conn:
-        if split is None and returning.parts:
-            datasets.declare_parts(conn, dataset, returning.parts)
-        verdicts.bring_back(conn, returning.spoken)
 
 
 def index_words(store: Store) -> Iterator[search.IndexState]:

@@ -68,6 +68,17 @@ def test_an_export_is_the_same_content_in_another_store(exported, tmp_path):
     assert content(second)[1] == [("judge", Kind.AI, len(PROMPTS))]
 
 
+def test_what_is_published_has_its_parts_and_verdicts_even_if_the_import_ends_there(exported, tmp_path):
+    first, out = exported
+    second = open_store(str(tmp_path / "two.db"))
+
+    going = files.import_file(second, out, dataset="d", options=ReadOptions(labeler="judge"))
+    next(going)  # so short a file yields once: when it is published
+    going.close()  # as a tab that is closed and a process that is killed do
+
+    assert content(second) == content(first)
+
+
 def test_importing_an_export_twice_adds_nothing(exported):
     store, out = exported
     before = content(store)
