@@ -23,7 +23,8 @@ class ImportCounts:
     Attributes:
         read: pairs read, identical ones and bad rows left aside.
         added: pairs new in the dataset.
-        duplicates: pairs that brought neither a new membership nor a new vote.
+        relabeled: pairs that the dataset, or the file above them, has already and that brought a new vote.
+        duplicates: pairs that brought neither; read is the sum of the three.
         conflicts: pairs on which one labeler's votes contradict each other in the same or an unknown order.
         skipped: bad rows left out.
     """
@@ -31,6 +32,7 @@ class ImportCounts:
     dataset: str
     read: int = 0
     added: int = 0
+    relabeled: int = 0
     duplicates: int = 0
     identical: int = 0
     conflicts: int = 0
@@ -46,6 +48,7 @@ class Tally:
     dataset_id: int
     read: int = 0
     added: int = 0
+    relabeled: int = 0
     duplicates: int = 0
     identical: int = 0
     conflicts: set[tuple[int, int]] = field(default_factory=set)
@@ -70,6 +73,7 @@ class Tally:
             dataset=self.dataset,
             read=self.read,
             added=self.added,
+            relabeled=self.relabeled,
             duplicates=self.duplicates,
             identical=self.identical,
             conflicts=len(self.conflicts),

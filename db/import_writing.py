@@ -58,6 +58,7 @@ def write_batch(engine: Engine, tally: Tally, batch: Sequence[PairRow], split: P
         tally.verdicts += [
             (known.pair_ids[digest], verdict) for row, digest in accepted.values() for verdict in row.verdicts
         ]
+        tally.relabeled += len(voted - changed)
         tally.duplicates += len(accepted) - len(changed | voted)
 
 

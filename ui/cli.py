@@ -94,11 +94,7 @@ def import_(  # noqa: PLR0913 - one parameter for each option
     if json:
         show.as_json(show.counts_object(counts))
         return
-    verb = "would add" if dry_run else "added"
-    show.say(
-        f"{counts.dataset}: read {counts.read:,}, {verb} {counts.added:,} pairs; {counts.duplicates:,} duplicates, "
-        f"{counts.identical:,} with identical responses, {counts.conflicts:,} conflicts, {counts.skipped:,} skipped"
-    )
+    show.say(f"{show.counted(counts.read, 'pair')} read. {show.import_words(counts, done=not dry_run)}")
 
 
 @app.command()

@@ -211,9 +211,8 @@ def counted(count: int, noun: str) -> str:
 def import_words(counts: ImportCounts, *, done: bool) -> str:
     """What an import did, or would do, in sentences; what there is none of is not said."""
     added = f"{counted(counts.added, 'pair')} {'added' if done else 'would be added'} to {counts.dataset}."
-    again = counts.read - counts.added - counts.duplicates if not counts.skipped else 0
     said = [
-        (again, f"{again:,} already there {'got' if done else 'would get'} another label."),
+        (counts.relabeled, f"{counts.relabeled:,} already there {'got' if done else 'would get'} another label."),
         (counts.duplicates, f"{counts.duplicates:,} already there, with the same label, change nothing."),
         (counts.identical, f"{counts.identical:,} with identical responses left out."),
         (counts.conflicts, f"On {counted(counts.conflicts, 'pair')} a labeler contradicts itself."),

@@ -54,6 +54,15 @@ def test_the_same_file_twice_adds_nothing(engine):
     assert num_rows(engine, votes) == 5
 
 
+def test_a_pair_that_was_there_and_gets_another_label_is_counted_beside_new_and_known_ones(engine):
+    run_import(engine, some(3))
+    bad = BadRow(file="f.jsonl", line=9, kind="not JSON", reason="not JSON")
+
+    counts = run_import(engine, [*some(1), *some(5, labeler="second")[1:], bad], skip_bad=True)
+
+    assert (counts.read, counts.duplicates, counts.relabeled, counts.added) == (5, 1, 2, 2)
+
+
 def test_opposite_triplets_are_one_pair_in_conflict(engine):
     counts = run_import(engine, [triplet(1, "p", "x", "y"), triplet(2, "p", "y", "x")])
 

@@ -124,6 +124,19 @@ def test_same_file_twice_adds_nothing(store, tmp_path):
     assert [row["pairs"] for row in answer(store, "datasets")] == [3]
 
 
+def test_labels_added_to_pairs_that_were_there_are_counted_and_said(store, tmp_path):
+    file = write_lines(tmp_path / "few.jsonl", [triplet(n) for n in range(4)])  # three are there, by `imported`
+
+    would, done = (
+        tiebreak(store, "import", file, "--labeler", "second", *options).stdout for options in (["--dry-run"], [])
+    )
+
+    assert "1 pair would be added to few. 3 already there would get another label." in " ".join(would.split())
+    assert "1 pair added to few. 3 already there got another label." in " ".join(done.split())
+    counts = answer(store, "import", file, "--labeler", "third")
+    assert (counts["read"], counts["added"], counts["relabeled"], counts["duplicates"]) == (4, 0, 4, 0)
+
+
 def test_opposite_lines_are_one_pair_in_conflict(tmp_path):
     row = triplet(0)
     opposite = row | {"response_chosen": row["response_rejected"], "response_rejected": row["response_chosen"]}

@@ -134,7 +134,7 @@ if counts is not None and counts.bad:
     skip_bad = st.checkbox(f"Leave out {show.counted(counts.skipped, 'row')}", key="import_skip_bad")
 with st.container(horizontal=True, vertical_alignment="center"):
     start = st.button(
-        "Import" if counts is None else f"Import {show.counted(counts.added, 'pair')}",
+        "Import" if counts is None or not counts.added else f"Import {show.counted(counts.added, 'pair')}",
         key="import_start",
         type="primary",
         disabled=counts is not None and bool(counts.bad) and not skip_bad,
