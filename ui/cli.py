@@ -14,7 +14,7 @@ from core.config import EMBEDDED_BACKBONE, Method, config_from, config_from_toml
 from core.errors import BadConfig, NotFound, TiebreakError
 from core.records import Kind, Part, RunKind, RunState
 from db import connect, datasets, labelers, runs
-from ui import actions, demo_run, doctor, files, review, show
+from ui import actions, commands, demo_run, doctor, files, review, show
 from ui.processes import Store, is_over, open_store, tend
 
 INTERRUPTED = 130  # as a shell says of Ctrl-C
@@ -372,7 +372,7 @@ def remove(
     if json:
         show.as_json({"dataset": dataset, "purged": erased})
         return
-    back = f"`tiebreak remove --dataset {dataset} --undo` brings it back"
+    back = f"`{commands.command(store, 'remove', '--dataset', dataset, '--undo')}` brings it back"
     end = f"text of {erased:,} pairs erased" if purge else back
     show.say(f"{dataset} removed; {end}")
 

@@ -35,13 +35,13 @@ def layouts() -> tuple[str, ...]:
 
 def read_options(*, format_: str | None, mapping: str | Mapping[str, str], labeler: str, kind: Kind) -> ReadOptions:
     """What a user said about a file; a `mapping` that was typed is `name=column` pairs joined by commas."""
+    labelers.check_name(labeler)
     if not isinstance(mapping, str):
         return ReadOptions(format=format_, mapping=dict(mapping), labeler=labeler, kind=kind)
     parts = [part.split("=", 1) for part in mapping.split(",") if part.strip()]
     if any(len(part) != 2 or not part[0].strip() or not part[1].strip() for part in parts):
         raise BadConfig(f"columns are name=column pairs joined by commas (prompt=question,...), got {mapping!r}")
     columns = {name.strip(): column.strip() for name, column in parts}
-    labelers.check_name(labeler)
     return ReadOptions(format=format_, mapping=columns, labeler=labeler, kind=kind)
 
 

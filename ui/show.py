@@ -18,6 +18,7 @@ from core.records import RunKind
 from db import runs
 from db.imports import ImportCounts
 from db.search import IndexState
+from ui import commands
 from ui.actions import wait_for
 from ui.processes import Store, is_over
 from ui.review import QueueSize, Reviewed
@@ -118,7 +119,8 @@ def follow(store: Store, run_id: int) -> runs.Run:
     try:
         return _follow(store, run_id)
     except KeyboardInterrupt:
-        notes.print(f"run {run_id} goes on in the background: `tiebreak show {run_id}`, `tiebreak stop {run_id}`")
+        shown, stopped = (commands.command(store, verb, str(run_id)) for verb in ("show", "stop"))
+        notes.print(f"run {run_id} goes on in the background: `{shown}`, `{stopped}`", markup=False, soft_wrap=True)
         raise
 
 

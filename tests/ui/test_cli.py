@@ -3,6 +3,7 @@
 import gzip
 import json
 import resource
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -573,6 +574,16 @@ def test_a_file_whose_name_is_no_text_is_imported_under_a_name_that_is(store, tm
     file = write_lines(tmp_path / "caf\udce9.jsonl", [triplet(5)])
 
     assert answer(store, "import", file, "--dataset", "coffee")["added"] == 1
+
+
+def test_the_way_back_from_a_removal_can_be_pasted_as_it_is(tmp_path):
+    store, file = tmp_path / "a store.db", write_lines(tmp_path / "few.jsonl", [triplet(0)])
+    answer(store, "import", file, "--dataset", "it's mine")
+
+    hint = tiebreak(store, "remove", "--dataset", "it's mine").stdout.split("`")[1]
+
+    assert CliRunner().invoke(app, shlex.split(hint)[1:]).exit_code == 0
+    assert [row["name"] for row in answer(store, "datasets")] == ["it's mine"]
 
 
 @pytest.mark.parametrize(("line", "word"), [('method = "dpo"', "'dpo'"), ("backbone = []", "backbone must be text")])

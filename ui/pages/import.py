@@ -105,11 +105,11 @@ if missing or not name or not labeler:
     st.stop()
 
 part = None if split == BY_PROMPT else Part(split)
-options = files.read_options(
-    format_=None if layout == DETECTED else layout, mapping=mapping, labeler=labeler, kind=kind or Kind.AI
-)
 counts = None
 try:
+    options = files.read_options(
+        format_=None if layout == DETECTED else layout, mapping=mapping, labeler=labeler, kind=kind or Kind.AI
+    )
     preview = files.preview_file(path, options)
     if path.stat().st_size <= COUNTED_UNASKED or st.button("Count what it would add", key="import_count"):
         counts = widgets.would_import(path, dataset=name, options=options, split=part)
@@ -139,8 +139,10 @@ with st.container(horizontal=True, vertical_alignment="center"):
         type="primary",
         disabled=counts is not None and bool(counts.bad) and not skip_bad,
     )
+    # The copy of an upload goes when it is imported: whoever pastes the command has the file under its own name.
+    theirs = path.absolute() if source == "On this machine" else Path(path.name)
     widgets.twin(
-        commands.import_command(state.store(), path, dataset=name, options=options, split=part, skip_bad=skip_bad)
+        commands.import_command(state.store(), theirs, dataset=name, options=options, split=part, skip_bad=skip_bad)
     )
 if not start:
     st.stop()

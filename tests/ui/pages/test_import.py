@@ -129,6 +129,24 @@ def test_an_unusable_upload_is_named_as_the_user_named_it_and_not_kept(empty: St
     assert uploads(empty) == []
 
 
+def test_a_word_that_names_no_labeler_is_said_to_be_one(empty: Store):
+    app = uploaded("one.jsonl", line("One?").encode())
+
+    app.text_input(key="import_labeler").set_value("people").run()
+
+    assert not app.exception
+    assert "a labeler cannot be named 'people'" in app.error[0].value
+    assert uploads(empty) == ["one.jsonl"]  # another name, and it goes on
+
+
+def test_the_command_of_an_upload_names_the_users_file_and_not_the_copy(empty: Store):
+    app = uploaded("my pairs.jsonl", line("One?").encode())
+
+    words = shlex.split(command(app))
+
+    assert words[words.index("import") + 1] == "my pairs.jsonl"
+
+
 def test_an_upload_is_removed_when_another_replaces_it_and_when_it_is_imported(empty: Store):
     app = uploaded("one.jsonl", line("One?").encode())
     assert uploads(empty) == ["one.jsonl"]
