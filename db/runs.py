@@ -15,6 +15,8 @@ from db.schema import runs, steps
 
 _LARGEST_NUMBER = 2**31 - 1  # of an Integer column on every server
 _GOING = (RunState.RUNNING.value, RunState.STOPPING.value)
+_OVER = {"progress_text": None, "seconds_left": None}  # what is only true of a run that is going
+RESUMABLE = frozenset({RunKind.TRAIN, RunKind.CROSSFIT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,13 +187,13 @@ def finish(
     checkpoint: str | None,
     error: str | None,
 ) -> None:
-    values = {
+    values: dict[str, object] = {
         "state": state.value,
         "ended": time.time(),
         "metrics": json.dumps(metrics, allow_nan=False),
         "checkpoint": checkpoint,
         "error": error,
-        "seconds_left": None,
+        **_OVER,
     }
     if state is RunState.FINISHED:
         values["progress"] = 1.0
@@ -206,11 +208,12 @@ def put_back(conn: Connection, run_id: int) -> None:
     conn.execute(update(runs).where(runs.c.id == run_id).values(place=last, **values))
 
 
-def fail_dead(conn: Connection, run_id: int, words: str) -> None:
-    """Report a run whose worker is gone; one that ended well meanwhile is left alone."""
+def fail_dead(conn: Connection, seen: Run, words: str) -> None:
+    """Report a run whose worker is gone, as it was `seen`; one that ended or was resumed since is left alone."""
     launched = (runs.c.state == RunState.QUEUED.value) & runs.c.pid.is_not(None)
-    dead = update(runs).where(runs.c.id == run_id, runs.c.state.in_(_GOING) | launched)
-    conn.execute(dead.values(state=RunState.FAILED.value, ended=time.time(), error=words, seconds_left=None))
+    same = runs.c.pid.is_not_distinct_from(seen.pid) & runs.c.pid_started.is_not_distinct_from(seen.pid_started)
+    dead = update(runs).where(runs.c.id == seen.id, same, runs.c.state.in_(_GOING) | launched)
+    conn.execute(dead.values(**_OVER, state=RunState.FAILED.value, ended=time.time(), error=words))
 
 
 def move(conn: Connection, run_id: int, *, up: bool) -> None:

@@ -1,6 +1,7 @@
 """A run is a row plus a process. Starts the process, notices its death, starts the next in the queue."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -21,6 +22,8 @@ SILENCE_SECONDS = 60.0
 _started: list[subprocess.Popen[bytes]] = []
 # Threads that wait by spinning starve each other where a core is shared: ten times slower was measured.
 _WORKER_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "PASSIVE"}
+_OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n)")
+_BAR = re.compile(r"\d+%\|")
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -60,14 +63,18 @@ def tend(store: Store) -> None:
     dead = [run for run in (*going, *launched) if not _is_alive(run)]
     for run in dead:
         with connect.write(store.engine) as conn:
-            words = f"the worker died without a word of its own. The end of its log: {last_words(store, run.id)}"
-            runs.fail_dead(conn, run.id, words)
+            runs.fail_dead(conn, run, _obituary(store, run))
     gone = {run.id for run in dead}
     busy = {run.device for run in (*going, *launched) if run.id not in gone}
     for run in queued:
         if run.device not in busy and run.pid is None:
             busy.add(run.device)
             start_process(store, run.id)
+
+
+def _obituary(store: Store, run: runs.Run) -> str:
+    way_on = f"`tiebreak resume {run.id}` goes on from what it kept. " if run.kind in runs.RESUMABLE else ""
+    return f"the worker died without a word of its own. {way_on}The end of its log: {last_words(store, run.id)}"
 
 
 def start_process(store: Store, run_id: int) -> None:
@@ -96,17 +103,19 @@ def start_process(store: Store, run_id: int) -> None:
 
 
 def log_of(store: Store, run_id: int, *, most: int = 20_000) -> str:
-    """The end of a run's log; empty if it has none."""
+    """The end of a run's log, as a terminal would show it; empty if it has none."""
     try:
-        return store.log_path(run_id).read_text(encoding="utf-8", errors="replace")[-most:]
+        written = store.log_path(run_id).read_bytes().decode(errors="replace")
     except FileNotFoundError:
         return ""
+    return _OVERWRITTEN.sub("", written)[-most:]
 
 
-def last_words(store: Store, run_id: int, *, lines: int = 3) -> str:
-    """The end of a run's log, on one line."""
-    kept = [line.strip() for line in log_of(store, run_id).splitlines() if line.strip()]
-    return " / ".join(kept[-lines:]) or "(no log)"
+def last_words(store: Store, run_id: int, *, most: int = 3) -> str:
+    """The end of a run's log, on one line, without progress bars."""
+    lines = (line.strip() for line in log_of(store, run_id).splitlines())
+    kept = [line for line in lines if line and not _BAR.search(line)]
+    return " / ".join(kept[-most:]) or "(no log)"
 
 
 def _is_alive(run: runs.Run) -> bool:

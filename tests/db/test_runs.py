@@ -136,7 +136,7 @@ def test_an_ended_run_stays_as_it_ended(engine, state):
 
     with connect.write(engine) as conn:
         runs.ask_stop(conn, run_id)
-        runs.fail_dead(conn, run_id, "gone")
+        runs.fail_dead(conn, before, "gone")
 
     assert get(engine, run_id) == before
     assert before.state is state
@@ -150,11 +150,41 @@ def test_a_run_whose_worker_is_gone_has_failed_with_its_last_words(engine, is_st
     with connect.write(engine) as conn:
         if is_stopping:
             runs.ask_stop(conn, run_id)
-        runs.fail_dead(conn, run_id, "killed: out of memory")
+        runs.fail_dead(conn, runs.get(conn, run_id), "killed: out of memory")
 
     run = get(engine, run_id)
     assert (run.state, run.error) == (RunState.FAILED, "killed: out of memory")
     assert run.ended is not None
+
+
+def test_a_run_that_was_resumed_since_its_worker_was_seen_dead_is_left_alone(engine):
+    run_id = add(engine)
+    claim(engine, run_id, pid=1)
+    seen = get(engine, run_id)
+    with connect.write(engine) as conn:  # meanwhile another process saw it too, and somebody resumed the run
+        runs.fail_dead(conn, seen, "gone")
+        runs.put_back(conn, run_id)
+    claim(engine, run_id, pid=2)
+
+    with connect.write(engine) as conn:
+        runs.fail_dead(conn, seen, "gone")
+
+    assert get(engine, run_id).state is RunState.RUNNING
+
+
+@pytest.mark.parametrize("state", [*ENDED, None])
+def test_what_an_ended_run_was_doing_is_not_said_any_more(engine, state):
+    run_id = add(engine)
+    claim(engine, run_id)
+    heartbeat(engine, run_id)
+
+    if state is None:
+        with connect.write(engine) as conn:
+            runs.fail_dead(conn, runs.get(conn, run_id), "gone")
+    else:
+        finish(engine, run_id, state)
+
+    assert get(engine, run_id).progress_text is None
 
 
 def test_a_queued_run_without_a_process_is_not_dead_and_one_whose_process_died_is(engine):
@@ -162,9 +192,10 @@ def test_a_queued_run_without_a_process_is_not_dead_and_one_whose_process_died_i
     with connect.write(engine) as conn:
         for run_id in (launched, gave_up):
             runs.launch(conn, run_id, pid=5, pid_started=1.0, host="here")
+        seen = [runs.get(conn, run_id) for run_id in (waits, launched, gave_up)]
         runs.let_wait(conn, gave_up)
-        for run_id in (waits, launched, gave_up):
-            runs.fail_dead(conn, run_id, "gone")
+        for run in seen:
+            runs.fail_dead(conn, run, "gone")
 
     assert queue(engine) == [waits, gave_up]
     assert get(engine, launched).state is RunState.FAILED

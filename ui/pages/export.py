@@ -48,7 +48,7 @@ else:
     for run in exported:
         with st.container(horizontal=True, vertical_alignment="center"):
             widgets.badge(run)
-            st.caption(widgets.plain(run.error or f"{run.progress_text or ''} {run.config.get('directory')}"))
+            st.caption(widgets.plain(run.error or str(run.config.get("directory"))))
 
 st.subheader("A dataset")
 st.write(f"{here.num_pairs:,} pairs of {widgets.plain(here.name)}, with every labeler's votes and people's verdicts.")

@@ -53,7 +53,7 @@ if run.state is RunState.FAILED:
     st.code(widgets.visible(run.error or "no reason was given"), language=None, wrap_lines=True)
 if run.state in {RunState.FAILED, RunState.STOPPED}:
     with st.container(horizontal=True):
-        resumable = run.kind in {RunKind.TRAIN, RunKind.CROSSFIT}
+        resumable = run.kind in runs.RESUMABLE
         resumed = resumable and st.button(
             "Resume",
             key="run_resume",
