@@ -191,44 +191,54 @@ def wait_for(store: Store, run_id: int) -> runs.Run:
 
 
 def compare_runs(store: Store, first: int, second: int) -> dict[str, object]:
-    """Two runs on the held-out pairs that both scored, against the first one's labeler."""
+    """Two runs on the test pairs that both scored and neither trained on, against the first one's labeler.
+
+    Not on valid: it chose the checkpoints that are compared.
+    """
     with connect.read(store.engine) as conn:
         one, two = runs.get(conn, first), runs.get(conn, second)
         if one.dataset_id is None or one.labeler is None:
             raise RunFailed(f"run {first} is a {one.kind} run and has no rewards to compare")
         mine, other = (held_out(conn, run, one.dataset_id) for run in (one, two))
+        mine = mine[mine["part"] == Part.TEST.value]
         scored = mine.merge(other, on="pair_id", suffixes=("_1", "_2"))
         target = labels.frame(conn, labeler=one.labeler, dataset_id=one.dataset_id)[["pair_id", "p_a"]]
     frame = scored.merge(target, on="pair_id")
     if frame.empty:
-        raise RunFailed(f"runs {first} and {second} have no held-out pair in common that {one.labeler} labeled")
+        raise RunFailed(f"runs {first} and {second} have no test pair in common that {one.labeler} labeled")
     compared = compare(
         frame["margin_1"].to_numpy(),
         frame["margin_2"].to_numpy(),
         frame["p_a"].to_numpy(),
         prompt=frame["prompt_hash_1"].to_numpy(),
     )
-    return {"runs": [first, second], "against": one.labeler, **_absent_as_none(dataclasses.asdict(compared))}
+    return {
+        "runs": [first, second],
+        "part": Part.TEST.value,
+        "against": one.labeler,
+        **_absent_as_none(dataclasses.asdict(compared)),
+    }
 
 
 def compared_with_before(store: Store, run: runs.Run) -> dict[str, object] | None:
-    """A training run against the one before it, on the same held-out pairs; None where there is none to compare."""
+    """A training run against the one before it, on the same test pairs; None where there is none to compare."""
     if run.kind is not RunKind.TRAIN or run.checkpoint is None:
         return None
     with connect.read(store.engine) as conn:
         previous = runs.newest(conn, kind=RunKind.TRAIN, dataset_id=run.dataset_id, labeler=run.labeler, before=run.id)
     try:
         return None if previous is None else compare_runs(store, run.id, previous.id)
-    except RunFailed:  # they have no held-out pair in common
+    except RunFailed:  # they have no test pair in common
         return None
 
 
 def held_out(conn: connect.Connection, run: runs.Run, dataset_id: int) -> pd.DataFrame:
+    """pair_id, part, margin, prompt_hash of the pairs of a dataset that a run scored and did not train on."""
     scored = rewards.frame(conn, run.id, dataset_id=dataset_id)
     frozen = [] if run.snapshot_id is None else snapshots.rows(conn, run.snapshot_id)
     trained = {row.pair_id for row in frozen if row.part is Part.TRAIN}
     kept = scored[~scored["pair_id"].isin(trained)]
-    return kept.assign(margin=kept["reward_a"] - kept["reward_b"])[["pair_id", "margin", "prompt_hash"]]
+    return kept.assign(margin=kept["reward_a"] - kept["reward_b"])[["pair_id", "part", "margin", "prompt_hash"]]
 
 
 def _absent_as_none(values: Mapping[str, Any]) -> dict[str, object]:

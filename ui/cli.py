@@ -249,12 +249,12 @@ def _rounded(row: Mapping[str, object]) -> dict[str, object]:
 
 @app.command()
 def compare(first: RunArgument, second: RunArgument, json: JsonOption = False) -> None:
-    """Two runs on the pairs that both scored and neither trained on."""
+    """Two runs on the test pairs that both scored and neither trained on."""
     compared = actions.compare_runs(_open(), first, second)
     if json:
         show.as_json(compared)
         return
-    show.table(f"run {first} against run {second}", [{"what": key, "value": value} for key, value in compared.items()])
+    show.say(show.compared_in_full(compared))
 
 
 @app.command("runs")

@@ -155,7 +155,7 @@ def run_title(run: runs.Run) -> str:
 
 
 def comparison_words(compared: Mapping[str, Any]) -> str:
-    """What a run is better or worse by than the one before, in a sentence."""
+    """What a run is better or worse by than another, in a sentence; empty where no common pair is decided."""
     _, previous = compared["runs"]
     change, low, high = (compared[key] for key in ("accuracy", "accuracy_low", "accuracy_high"))
     if change is None:
@@ -166,7 +166,22 @@ def comparison_words(compared: Mapping[str, Any]) -> str:
     within = "" if low is None else f" (95 % {100 * low:+.1f} to {100 * high:+.1f})"
     is_clear = low is not None and (low > 0 or high < 0)
     verdict = "" if is_clear or change == 0 else ": too few pairs to call it a difference"
-    return f"On the same {counted(compared['num_pairs'], 'held-out pair')} {points}{within}{verdict}."
+    return f"On the same {counted(compared['num_pairs'], 'test pair')} {points}{within}{verdict}."
+
+
+def compared_in_full(compared: Mapping[str, Any]) -> str:
+    """The sentence of two runs, and under it what it rests on."""
+    said = comparison_words(compared)
+    first, second = compared["runs"]
+    if not said:
+        return f"Runs {first} and {second} have no test pair in common whose label by {compared['against']} is decided."
+    low, high, p_value = (compared[key] for key in ("nll_low", "nll_high", "p_value"))
+    within = "" if low is None else f" (95 % {low:+.3f} to {high:+.3f}; below 0, run {first} is better)"
+    return (
+        f"Run {first}, against {compared['against']}: {said}\n"
+        f"  only run {first} is right on {compared['only_first']:,}, only run {second} on {compared['only_second']:,}"
+        f"{'' if p_value is None else f' (McNemar p {p_value:.3f})'}; log loss {compared['nll']:+.3f}{within}"
+    )
 
 
 def runs_table(found: Sequence[runs.Run], names: Mapping[int, str]) -> list[dict[str, object]]:

@@ -500,7 +500,9 @@ def test_second_training_run_says_whether_it_helped(trained: Store):
 
     app = opened("runs", open_run=again)
 
-    assert f"On the same {len(kept)} held-out pairs exactly as accurate as run 1" in words_of(app)
+    num_test = int((scored["part"] == "test").sum())
+    assert 0 < num_test < len(kept)  # valid chose the checkpoint, so it does not report
+    assert f"On the same {num_test} test pairs exactly as accurate as run 1" in words_of(app)
 
 
 def test_stop_that_comes_too_late_is_said_and_breaks_nothing(going: Store):
