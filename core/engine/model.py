@@ -20,6 +20,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from core.config import Method, TrainConfig
+from core.engine import adapters
 from core.engine import backbone as backbones
 from core.engine.objective import TieParameter
 from core.engine.tokens import DEFAULT_MAX_TOKENS, TokenRules, Tokens
@@ -183,12 +184,7 @@ def _choose_trainable(model: RewardModel, config: TrainConfig) -> None:
         enable: Any = model.backbone.activation_checkpointing_enable
         enable(activation_checkpointing_kwargs={"use_reentrant": False})
     if config.method is Method.LORA:
-        from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - seconds of import
-
-        adapter = LoraConfig(
-            r=config.lora_rank, lora_alpha=config.lora_alpha, lora_dropout=0.0, target_modules="all-linear"
-        )
-        model.backbone = get_peft_model(model.backbone, adapter)
+        model.backbone = adapters.add(model.backbone, config)
     model.head.requires_grad_(True)  # noqa: FBT003 - torch's own signature
 
 
