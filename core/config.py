@@ -107,8 +107,8 @@ class TrainConfig(Objective):
     max_tokens: int | None = None  # None: min(1024, the model's positions)
     overflow: Overflow = Overflow.TRIM
     targets: Targets = Targets.SOFT
-    # auto: on CUDA bf16, or fp16 with a scaler where bf16 is absent; elsewhere fp32. The frozen weights of lora are kept
-    # in it too; what is trained, its gradients, the loss and the optimizer's state are always in float32.
+    # auto: on CUDA bf16, or fp16 with a scaler where bf16 is absent; elsewhere fp32. Frozen weights of lora are kept in
+    # it too; what is trained, its gradients, the loss and the optimizer's state are always in float32.
     precision: Precision = Precision.AUTO
     device: str = "auto"  # auto, cpu, mps, cuda, cuda:N
     seed: int = 0

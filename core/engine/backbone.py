@@ -27,6 +27,20 @@ class Backbone:
     path: str
     revision: str
 
+    @property
+    def is_from_hub(self) -> bool:
+        """A snapshot in the hub's cache is a folder named by its commit."""
+        return Path(self.path).name == self.revision
+
+    @property
+    def public_name(self) -> str:
+        """What a public library loads it by, with `public_revision`."""
+        return self.name if self.is_from_hub else self.path
+
+    @property
+    def public_revision(self) -> str | None:
+        return self.revision if self.is_from_hub else None
+
 
 def resolve(name: str) -> Backbone:
     """Find a backbone. NotFound in one sentence if it is not here and cannot be fetched."""
@@ -38,6 +52,18 @@ def resolve(name: str) -> Backbone:
             raise NotFound(f"backbone {name!r} is a folder without config.json; name a folder that transformers saved")
         return Backbone(name=name, path=str(folder.resolve()), revision=_fingerprint(folder))
     return _from_hub(name)
+
+
+def again(known: Backbone) -> Backbone:
+    """The backbone that something was trained on, with the very same weights. NotFound in one sentence if it is not."""
+    folder = Path(known.path)
+    if known.is_from_hub:
+        return known if folder.is_dir() else _from_hub(known.name, revision=known.revision)
+    if not folder.is_dir():
+        raise NotFound(f"the backbone that this adapter was trained on is gone: put it back to {folder}")
+    if _fingerprint(folder) != known.revision:
+        raise NotFound(f"{folder} is no longer the backbone that this adapter was trained on: put that one back there")
+    return known
 
 
 def _embedded() -> Backbone:
@@ -60,17 +86,21 @@ def _minilm_folders() -> list[Path]:
     return found + [file.parent for file in sorted(package.rglob("model.safetensors"))]
 
 
-def _from_hub(name: str) -> Backbone:
+def _from_hub(name: str, *, revision: str | None = None) -> Backbone:
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - heavy
     from huggingface_hub.errors import HFValidationError  # noqa: PLC0415
 
     wanted = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
     try:
-        folder = snapshot_download(name, allow_patterns=wanted)
+        folder = snapshot_download(name, revision=revision, allow_patterns=wanted)
     except HFValidationError:
         raise NotFound(f"backbone {name!r} is no local folder and no hub id such as owner/name") from None
     except Exception as error:  # noqa: BLE001 - the hub client raises many kinds; each means: not to be had
         why = "offline and not in the local cache" if _is_offline() else f"not to be had ({type(error).__name__})"
+        if revision is not None:
+            raise NotFound(
+                f"backbone {name!r} at revision {revision}, which this adapter was trained on, is {why}"
+            ) from None
         raise NotFound(
             f"backbone {name!r} is {why}; use {EMBEDDED_BACKBONE}, a local folder or a cached hub id"
         ) from None
