@@ -46,7 +46,15 @@ class Precision(StrEnum):
     FP16 = "fp16"
 
 
+class Quantise(StrEnum):
+    """How the frozen weights of a LoRA run are kept in memory."""
+
+    NONE = "none"
+    FOUR_BIT = "4bit"  # nf4 with double quantisation, as QLoRA (arXiv 2305.14314)
+
+
 EMBEDDED_BACKBONE = "minilm"
+ALL_LINEAR = "all-linear"
 DEFAULT_LEARNING_RATE = {Method.PROBE: 1.0, Method.LORA: 1e-4, Method.FULL: 1e-5}
 
 
@@ -78,6 +86,7 @@ class Objective:
 
 # What the probe's solver, a logistic regression, cannot minimise.
 _NOT_FOR_PROBE = ("noise_rate", "target_margin", "adaptive_margin", "centring")
+_FOR_LORA_ALONE = ("dora", "rank_stabilised", "lora_dropout", "lora_targets", "quantise")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,13 +107,21 @@ class TrainConfig(Objective):
     max_tokens: int | None = None  # None: min(1024, the model's positions)
     overflow: Overflow = Overflow.TRIM
     targets: Targets = Targets.SOFT
-    precision: Precision = Precision.AUTO  # auto: bf16 autocast on CUDA where it exists, else fp32
+    # auto: on CUDA bf16, or fp16 with a scaler where bf16 is absent; elsewhere fp32. Frozen weights of lora are kept in
+    # it too; what is trained, its gradients, the loss and the optimizer's state are always in float32.
+    precision: Precision = Precision.AUTO
     device: str = "auto"  # auto, cpu, mps, cuda, cuda:N
     seed: int = 0
     row_tokens: int | None = None  # of a row of packed prompts, where the model can share them; None: by device
     gradient_checkpointing: bool = False  # less memory for about a third more time
+    # Of lora; the head is trained and saved whatever these say.
     lora_rank: int = 16
     lora_alpha: int = 32
+    lora_dropout: float = 0.0  # share in [0, 1) of an adapter's inputs; the backbone's own dropout stays off
+    lora_targets: str = ALL_LINEAR  # or endings of module names, such as q_proj,v_proj
+    dora: bool = False  # also train the size of each weight vector (arXiv 2402.09353)
+    rank_stabilised: bool = False  # scale by alpha / sqrt(rank), not alpha / rank (arXiv 2312.03732)
+    quantise: Quantise = Quantise.NONE  # 4bit: frozen weights through bitsandbytes (extra `quant`)
 
     def __post_init__(self) -> None:
         Objective.__post_init__(self)  # super() alone does not find its class in a dataclass with slots
@@ -123,8 +140,11 @@ class TrainConfig(Objective):
         _require(self.seed >= 0, "seed", "at least 0", self.seed)
         known_device = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device) is not None
         _require(known_device, "device", "auto, cpu, mps, cuda or cuda:N", self.device)
+        _require(0 <= self.lora_dropout < 1, "lora_dropout", "in [0, 1)", self.lora_dropout)
         if self.method is Method.PROBE:
             self._require_a_probe_can()
+        if self.method is not Method.LORA:
+            self._require_nothing_of_lora()
 
     def _require_a_probe_can(self) -> None:
         if self.ties not in {Ties.DROP, Ties.HALF}:
@@ -132,6 +152,12 @@ class TrainConfig(Objective):
         for name in _NOT_FOR_PROBE:
             if getattr(self, name):
                 raise BadConfig(f"{name} needs method lora or full, got {getattr(self, name)} with method probe")
+
+    def _require_nothing_of_lora(self) -> None:
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for name in _FOR_LORA_ALONE:
+            if getattr(self, name) != defaults[name]:
+                raise BadConfig(f"{name} needs method lora, got {getattr(self, name)} with method {self.method}")
 
     @property
     def peak_learning_rate(self) -> float:

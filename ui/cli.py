@@ -381,16 +381,22 @@ def remove(
 def export(
     run: RunArgument,
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is new or empty.")],
-    merge: Annotated[bool, typer.Option("--merge", help="Merge the adapter into the backbone.")] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="Merge an adapter, in float32: needs no backbone.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Copy a proven checkpoint to a folder that a public library loads."""
     store = _open()
     settings = {"directory": str(directory.resolve()), "merge": merge}
     run_id = actions.start_work_on(store, RunKind.EXPORT, parent=run, dataset=None, settings=settings)
-    _finished(store, run_id, json=json)
+    exported = _finished(store, run_id, json=json)
     if not json:
-        show.say(f"exported to {directory}")
+        show.say(f"exported to {directory}{_what_merging_did(exported)}")
+
+
+def _what_merging_did(exported: runs.Run) -> str:
+    if not exported.config["merge"]:
+        return ""
+    return ", its adapter merged" if (exported.metrics or {})["merged"] else "; its weights were merged already"
 
 
 @app.command("export-data")

@@ -217,7 +217,7 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     }
     if loaded.tie_parameter is not None:
         metrics["tie_parameter"] = loaded.tie_parameter
-    checkpoint.save(
+    rounding = checkpoint.save(
         loaded,
         config,
         folder,
@@ -225,6 +225,8 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
         canary_pairs=[pair.pair for pair in (held_out + by_part[Part.TRAIN])[:64]],
         card=evaluation.card(store, run, metrics),
     )
+    if rounding:  # what was measured was scored in the run's precision, what is published is float32
+        metrics["rounding_of_rewards"] = rounding
     pulse.say("proving that a public library loads the checkpoint", 0, 0)
     prover.prove(folder)
     if not stopped:  # a stopped run can be resumed
@@ -318,8 +320,9 @@ def _export(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
 
     folder = Path(str(run.config["directory"]))
     pulse.say(f"exporting to {folder}", 0, 0)
-    export.export(Path(str(_parent(store, run).checkpoint)), folder)
-    return Outcome(metrics={"directory": str(folder)})
+    merge = bool(run.config.get("merge"))
+    merged = export.export(Path(str(_parent(store, run).checkpoint)), folder, merge=merge)
+    return Outcome(metrics={"directory": str(folder), "merged": merged})
 
 
 _WORK: dict[RunKind, Callable[[Store, runs.Run, Pulse], Outcome]] = {

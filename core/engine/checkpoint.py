@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,16 @@ from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from core.config import Method, Ties, TrainConfig
+from core.engine import adapters, canaries
 from core.engine.backbone import Backbone
+from core.engine.card import HEADING, how_to_load
 from core.engine.model import Loaded, RewardModel
 from core.engine.objective import TieParameter
-from core.engine.score import rewards_of
-from core.engine.tokens import TokenRules, encode
+from core.engine.tokens import TokenRules
 from core.errors import NotFound, RunFailed
-from core.records import Message, Pair
+from core.records import Pair
 
 FACTS, CANARIES, CARD = "tiebreak.json", "canaries.jsonl", "README.md"
-LEAST_CANARIES = 8
-TOLERANCE = 1e-4  # float32, another batch shape
 _POOLING, _DENSE = "1_Pooling", "2_Dense"
 
 
@@ -35,18 +35,37 @@ def save(
     temperature: float | None,
     canary_pairs: Sequence[Pair],
     card: str,
-) -> None:
-    """Write a checkpoint beside its place, then rename; a full disk leaves nothing and is one sentence."""
+) -> float:
+    """Write a checkpoint beside its place, then rename; a full disk leaves nothing and is one sentence.
+
+    Nothing that was in the folder stays: an adapter_config.json from before would be applied to the new weights.
+
+    Returns:
+        By how much a canary's reward in the run's own precision differs from that of the published float32 weights, at
+        most; 0 if the run's is float32.
+    """
+    with _beside(folder) as beside:
+        _save_model(loaded, beside)
+        chosen = canaries.choose(loaded, canary_pairs)
+        _write_facts(loaded, config, beside, temperature, pooled=chosen[0].row.input_ids[-1])
+        of_run = canaries.rewards(loaded, chosen)
+        published = loaded if _is_exact(loaded) else load(beside, torch.device("cpu"))
+        of_published = of_run if published is loaded else canaries.rewards(published, chosen)
+        lines = [one.as_line(reward) for one, reward in zip(chosen, of_published, strict=True)]
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        (beside / CANARIES).write_text(text, encoding="utf-8")
+        (beside / CARD).write_text(card + how_to_load(beside), encoding="utf-8")
+    return max(abs(one - other) for one, other in zip(of_run, of_published, strict=True))
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """A new folder that takes the place of `folder` when all is written, and is gone if that fails."""
     beside = folder.with_name(folder.name + ".partial")
     try:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
-        canaries = _canaries(loaded, canary_pairs)
-        _save_model(loaded, beside)
-        _write_facts(loaded, config, beside, temperature, canaries)
-        lines = (json.dumps(canary, ensure_ascii=False) for canary in canaries)
-        (beside / CANARIES).write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (beside / CARD).write_text(card, encoding="utf-8")
+        yield beside
         if folder.exists():
             shutil.rmtree(folder)
         beside.replace(folder)
@@ -62,12 +81,27 @@ def save(
         raise
 
 
+def merge(folder: Path, destination: Path) -> None:
+    """Write a published adapter's checkpoint as a plain folder: the same rewards without the backbone beside it."""
+    loaded = load(folder, torch.device("cpu"))
+    with _beside(destination) as beside:
+        _save_model(loaded, beside)
+        for name in (FACTS, CANARIES):
+            shutil.copy(folder / name, beside)
+        before, _, _ = (folder / CARD).read_text(encoding="utf-8").partition(HEADING)
+        (beside / CARD).write_text(before + how_to_load(beside), encoding="utf-8")
+
+
 def load(folder: Path, device: torch.device) -> Loaded:
     """A published checkpoint, ready to score."""
     facts = _facts(folder)
     rules = TokenRules(**facts["rules"])
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    model = (_load_decoder if rules.pooling == "last" else _load_encoder)(folder)
+    backbone = Backbone(**facts["backbone"])
+    if (folder / adapters.CONFIG).exists():
+        model = _of_shell(adapters.load_merged(folder, backbone, tokenizer))
+    else:
+        model = (_load_decoder if rules.pooling == "last" else _load_encoder)(folder)
     # Checkpoints from before ties could be learned do not name it.
     if facts.get("tie_parameter") is not None:
         model.tie_parameter = TieParameter(Ties(facts["config"]["ties"]), facts["tie_parameter"])
@@ -76,7 +110,7 @@ def load(folder: Path, device: torch.device) -> Loaded:
         tokenizer=tokenizer,
         rules=rules,
         device=device,
-        backbone=Backbone(**facts["backbone"]),
+        backbone=backbone,
         temperature=facts["temperature"],
     )
 
@@ -90,7 +124,12 @@ def _facts(folder: Path) -> dict[str, Any]:
 
 
 def _load_decoder(folder: Path) -> RewardModel:
-    shell = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
+    return _of_shell(
+        AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
+    )
+
+
+def _of_shell(shell: Any) -> RewardModel:
     return RewardModel(shell.base_model, shell.score, pooling="last", shell=shell)
 
 
@@ -105,34 +144,18 @@ def _load_encoder(folder: Path) -> RewardModel:
 
 def _save_model(loaded: Loaded, folder: Path) -> None:
     model = loaded.model
-    backbone = model.backbone
-    if hasattr(backbone, "merge_and_unload"):
-        # A copy is merged: the caller may go on scoring with the adapter in place.
-        backbone = _merged(backbone)
-    if model.pooling == "last":
-        _save_decoder(model, backbone, folder)
-        loaded.tokenizer.save_pretrained(folder)
-    else:
+    if model.pooling == "mean":
+        # No public class has an adapter beneath a mean and a Dense layer, so here it is merged.
+        backbone = adapters.merged(model.backbone) if adapters.are_on(model.backbone) else model.backbone
         _save_sentence_transformer(loaded, backbone, folder)
-
-
-def _merged(backbone: nn.Module) -> nn.Module:
-    import copy  # noqa: PLC0415 - only adapters need it
-
-    merged: nn.Module = copy.deepcopy(backbone).merge_and_unload()  # type: ignore[operator]  # a PeftModel
-    return merged
-
-
-def _save_decoder(model: RewardModel, backbone: nn.Module, folder: Path) -> None:
+        return
+    loaded.tokenizer.save_pretrained(folder)
+    if adapters.are_on(model.backbone):
+        adapters.save(model.backbone, model.shell, loaded.backbone, folder)
+        return
     shell: Any = model.shell
-    own = shell.base_model_prefix
-    before = getattr(shell, own)
-    setattr(shell, own, backbone)
-    try:
-        shell.config.num_labels, shell.config.problem_type = 1, "regression"
-        shell.save_pretrained(folder, safe_serialization=True)
-    finally:
-        setattr(shell, own, before)
+    shell.config.num_labels, shell.config.problem_type = 1, "regression"
+    shell.save_pretrained(folder, safe_serialization=True)
 
 
 def _save_sentence_transformer(loaded: Loaded, backbone: nn.Module, folder: Path) -> None:
@@ -165,48 +188,20 @@ def _write_json(file: Path, content: object) -> None:
     file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _canaries(loaded: Loaded, pairs: Sequence[Pair]) -> list[dict[str, object]]:
-    """Texts with the rewards they must have after a reload: the longest and a trimmed one among them."""
-    texts = [(pair.prompt, response) for pair in pairs for response in (pair.response_a, pair.response_b)]
-    by_length = sorted(texts, key=lambda text: len(text[1]) + sum(len(m.content) for m in text[0]))
-    longest = by_length[-1]
-    # Long enough to be trimmed whatever the backbone: every word is at least one token.
-    overlong = ((*longest[0][:-1], Message(longest[0][-1].role, "word " * loaded.rules.max_tokens)), longest[1])
-    # The rest are the shortest: they show as much, and both processes compute them while somebody waits.
-    chosen = list(dict.fromkeys([longest, overlong, *by_length]))[:LEAST_CANARIES]
-    while len(chosen) < LEAST_CANARIES:
-        chosen.append((chosen[0][0], f"canary {len(chosen)}"))
-    rows = [encode(loaded.tokenizer, loaded.rules, prompt, (response,))[0] for prompt, response in chosen]
-    values = [rewards_of(loaded, [row])[0] for row in rows]  # one by one, as no padding is cheapest here
-    return [
-        {
-            "prompt": [{"role": m.role.value, "content": m.content} for m in prompt],
-            "response": response,
-            "text": row.text,
-            "input_ids": list(row.input_ids),
-            "reward": value,
-        }
-        for (prompt, response), row, value in zip(chosen, rows, values, strict=True)
-    ]
-
-
-def _write_facts(
-    loaded: Loaded,
-    config: TrainConfig,
-    folder: Path,
-    temperature: float | None,
-    canaries: Sequence[dict[str, object]],
-) -> None:
-    ids = canaries[0]["input_ids"]
-    assert isinstance(ids, list)  # made above
+def _write_facts(loaded: Loaded, config: TrainConfig, folder: Path, temperature: float | None, *, pooled: int) -> None:
     facts = {
         "temperature": temperature,
         "tie_parameter": loaded.tie_parameter,
         "rules": asdict(loaded.rules),
-        "pooled_token_id": ids[-1] if loaded.rules.pooling == "last" else None,
+        "pooled_token_id": pooled if loaded.rules.pooling == "last" else None,
         "pad_token_id": loaded.tokenizer.pad_token_id,
         "backbone": asdict(loaded.backbone),
         "method": Method(config.method).value,
         "config": asdict(config),
     }
     _write_json(folder / FACTS, facts)
+
+
+def _is_exact(loaded: Loaded) -> bool:
+    """Whether the run computed with the weights that are published, not with rounded ones."""
+    return all(one.dtype in {torch.float32, torch.float64} for one in loaded.model.backbone.parameters())

@@ -4,6 +4,7 @@ import platform
 
 import torch
 
+from core.config import Precision
 from core.errors import BadConfig
 
 
@@ -23,6 +24,16 @@ def _best() -> str:
     if torch.cuda.is_available():
         return "cuda:0"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def half_precision(wanted: Precision, device: torch.device) -> torch.dtype | None:
+    """What a run computes in below float32; None where it does not."""
+    if wanted is Precision.AUTO:
+        if device.type != "cuda":
+            return None
+        # Older GPUs only imitate bf16, slowly.
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}.get(wanted)
 
 
 def describe(device: torch.device) -> str:

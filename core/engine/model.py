@@ -20,6 +20,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from core.config import Method, TrainConfig
+from core.engine import adapters
 from core.engine import backbone as backbones
 from core.engine.objective import TieParameter
 from core.engine.tokens import DEFAULT_MAX_TOKENS, TokenRules, Tokens
@@ -106,10 +107,12 @@ def load_backbone(config: TrainConfig, device: torch.device) -> Loaded:
         tokenizer = AutoTokenizer.from_pretrained(found.path, trust_remote_code=False, use_fast=True)
         if not tokenizer.is_fast:
             raise BadConfig(f"backbone {found.name!r} has no fast tokenizer (tokenizer.json), which Tiebreak needs")
-        model = (_decoder if is_decoder(architecture) else _encoder)(found, tokenizer)
+        weights = adapters.frozen_weights(config, device) if config.method is Method.LORA else {"dtype": torch.float32}
+        model = (_decoder if is_decoder(architecture) else _encoder)(found, tokenizer, weights)
     except (OSError, ValueError, SafetensorError) as error:
         raise NotFound(f"backbone {found.name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
     tokenizer.model_max_length = _UNLIMITED
+    model.head.float()
     nn.init.normal_(model.head.weight, std=(model.head.in_features + 1) ** -0.5)
     _disable_dropout(model)
     _choose_trainable(model, config)
@@ -127,21 +130,21 @@ def is_decoder(architecture: Any) -> bool:
     return kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 
-def _decoder(found: backbones.Backbone, tokenizer: PreTrainedTokenizerBase) -> RewardModel:
+def _decoder(found: backbones.Backbone, tokenizer: PreTrainedTokenizerBase, weights: dict[str, Any]) -> RewardModel:
     shell = AutoModelForSequenceClassification.from_pretrained(
         found.path,
         num_labels=1,
         problem_type="regression",
-        dtype=torch.float32,
         trust_remote_code=False,
         use_safetensors=True,
+        **weights,
     )
     ensure_pad_token(tokenizer, shell)
     return RewardModel(shell.base_model, shell.score, pooling="last", shell=shell)
 
 
-def _encoder(found: backbones.Backbone, tokenizer: PreTrainedTokenizerBase) -> RewardModel:
-    backbone = AutoModel.from_pretrained(found.path, dtype=torch.float32, trust_remote_code=False, use_safetensors=True)
+def _encoder(found: backbones.Backbone, tokenizer: PreTrainedTokenizerBase, weights: dict[str, Any]) -> RewardModel:
+    backbone = AutoModel.from_pretrained(found.path, trust_remote_code=False, use_safetensors=True, **weights)
     if tokenizer.pad_token_id is None:
         raise BadConfig(f"backbone {found.name!r} is an encoder whose tokenizer has no padding token")
     head = nn.Linear(backbone.config.hidden_size, 1, bias=False)
@@ -183,12 +186,7 @@ def _choose_trainable(model: RewardModel, config: TrainConfig) -> None:
         enable: Any = model.backbone.activation_checkpointing_enable
         enable(activation_checkpointing_kwargs={"use_reentrant": False})
     if config.method is Method.LORA:
-        from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - seconds of import
-
-        adapter = LoraConfig(
-            r=config.lora_rank, lora_alpha=config.lora_alpha, lora_dropout=0.0, target_modules="all-linear"
-        )
-        model.backbone = get_peft_model(model.backbone, adapter)
+        model.backbone = adapters.add(model.backbone, config)
     model.head.requires_grad_(True)  # noqa: FBT003 - torch's own signature
 
 

@@ -23,8 +23,15 @@ def main(library: str) -> int:
 def _check(folder: Path) -> int:
     lines = (folder / "canaries.jsonl").read_text(encoding="utf-8").splitlines()
     canaries = [json.loads(line) for line in lines]
-    is_sentence_transformer = (folder / "modules.json").exists()
-    rewards = (_by_sentence_transformers if is_sentence_transformer else _by_transformers)(folder, canaries)
+    is_adapter = (folder / "adapter_config.json").exists()
+    if is_adapter and (folder / "config.json").exists():
+        # transformers would take it for a model with an adapter of its own, and apply it without a word.
+        _say("an adapter_config.json that is not of this checkpoint lies in its folder")
+        return 1
+    if (folder / "modules.json").exists():
+        rewards = _by_sentence_transformers(folder, canaries)
+    else:
+        rewards = (_by_peft if is_adapter else _by_transformers)(folder, canaries)
     for number, (canary, reward) in enumerate(zip(canaries, rewards, strict=True), start=1):
         allowed = TOLERANCE * max(1.0, abs(canary["reward"]))
         if not abs(reward - canary["reward"]) <= allowed:
@@ -37,9 +44,42 @@ def _by_transformers(folder: Path, canaries: list[dict[str, Any]]) -> list[float
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    return _rewards(AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32), canaries)
+
+
+def _by_peft(folder: Path, canaries: list[dict[str, Any]]) -> list[float]:
+    import torch
+    from peft import AutoPeftModelForSequenceClassification
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoPeftModelForSequenceClassification.from_pretrained(
+        folder, num_labels=1, problem_type="regression", dtype=torch.float32
+    )
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    return _rewards(model, canaries)
+
+
+def _rewards(model: Any, canaries: list[dict[str, Any]]) -> list[float]:
+    """The longest two alone; the others padded to one batch, which a wrong padding id would show in."""
+    by_length = sorted(range(len(canaries)), key=lambda place: len(canaries[place]["input_ids"]))
+    rewards = [float("nan")] * len(canaries)
+    for places in (by_length[:-2], by_length[-2:-1], by_length[-1:]):
+        values = _batch(model, [canaries[place]["input_ids"] for place in places])
+        for place, value in zip(places, values, strict=True):
+            rewards[place] = value
+    return rewards
+
+
+def _batch(model: Any, rows: list[list[int]]) -> list[float]:
+    import torch
+
+    longest, pad = max(map(len, rows)), model.config.get_text_config().pad_token_id
+    ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
     with torch.no_grad():
-        return [float(model(torch.tensor([canary["input_ids"]])).logits[0, 0]) for canary in canaries]
+        values: list[float] = model.eval()(input_ids=ids, attention_mask=mask).logits[:, 0].tolist()
+    return values
 
 
 def _by_sentence_transformers(folder: Path, canaries: list[dict[str, Any]]) -> list[float]:

@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from core.config import Precision, TrainConfig
+from core.config import TrainConfig
 from core.engine import resume
 from core.engine.attention import Sharing, self_check
 from core.engine.batches import Cost, Planner, StepPlan, group_pairs
+from core.engine.device import half_precision
 from core.engine.model import Loaded
 from core.engine.objective import TieParameter, bradley_terry_loss, preference_loss
 from core.engine.prepare import EncodedPair, Prepared
@@ -156,11 +157,15 @@ def _first_step(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Taken:
-    """What one optimizer step did; the gradient's norm is that before clipping."""
+    """What one optimizer step did.
+
+    Attributes:
+        gradient_norm: before clipping; None where it overflowed fp16 and the scaler left the step out.
+    """
 
     loss: float
     accuracy: float | None
-    gradient_norm: float
+    gradient_norm: float | None
     seconds: float
     cost: Cost
 
@@ -210,7 +215,7 @@ def _step(loaded: Loaded, config: TrainConfig, planner: Planner, planned: StepPl
     return _Taken(
         loss=loss_sum,
         accuracy=right / decided if decided else None,
-        gradient_norm=norm,
+        gradient_norm=norm if math.isfinite(norm) else None,
         seconds=max(time.monotonic() - began, 1e-9),
         cost=cost,
     )
@@ -228,7 +233,9 @@ def _set_learning_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
 
 
 def _begin(loaded: Loaded, config: TrainConfig) -> Training:
-    scaler = torch.amp.GradScaler(loaded.device.type, enabled=_dtype(loaded, config) is torch.float16)
+    scaler = torch.amp.GradScaler(
+        loaded.device.type, enabled=half_precision(config.precision, loaded.device) is torch.float16
+    )
     return Training(parameters=_trainable(loaded), optimizer=_optimizer(loaded, config), scaler=scaler)
 
 
@@ -288,14 +295,6 @@ def _schedule(step: int, num_steps: int, warmup: float) -> float:
     return (num_steps - step + 1) / (num_steps - warm + 1)
 
 
-def _dtype(loaded: Loaded, config: TrainConfig) -> torch.dtype | None:
-    wanted = config.precision
-    if wanted is Precision.AUTO:
-        has_bf16 = loaded.device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if has_bf16 else None
-    return {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}.get(wanted)
-
-
 def _autocast(loaded: Loaded, config: TrainConfig) -> AbstractContextManager[object]:
-    dtype = _dtype(loaded, config)
+    dtype = half_precision(config.precision, loaded.device)
     return nullcontext() if dtype is None else torch.autocast(loaded.device.type, dtype=dtype)

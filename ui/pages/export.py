@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.config import Method
 from core.errors import TiebreakError
 from core.records import RunKind
 from db import connect, runs
@@ -31,20 +32,27 @@ else:
     )
     st.caption(
         "The folder loads with a public library alone: decoders with transformers' AutoModelForSequenceClassification, "
-        "mean-pooled encoders such as minilm with sentence-transformers. It is proven again where it is copied."
+        "or with peft where LoRA trained them; mean-pooled encoders such as minilm with sentence-transformers. It is "
+        "proven again where it is copied."
     )
     folder = st.text_input("Folder, new or empty", key="export_folder", placeholder="models/my-reward-model")
+    merge = by_id[chosen].config.get("method") == Method.LORA and st.toggle(
+        "Merge the adapter into the backbone",
+        key="export_merge",
+        help="A larger folder in float32 that needs no backbone beside it. What is merged already is copied as it is.",
+    )
     with st.container(horizontal=True):
         if st.button("Export the model", key="export_model", type="primary", disabled=not folder.strip()):
             target = Path(folder.strip()).expanduser().resolve()
-            settings = {"directory": str(target), "merge": False}
+            settings = {"directory": str(target), "merge": merge}
             try:
                 actions.start_work_on(store, RunKind.EXPORT, parent=chosen, dataset=None, settings=settings)
             except TiebreakError as error:
                 st.error(widgets.plain(str(error)))
                 st.stop()
             st.rerun()
-        widgets.twin(commands.command(store, "export", str(chosen), folder.strip() or "DIR"))
+        merged = ["--merge"] if merge else []
+        widgets.twin(commands.command(store, "export", str(chosen), folder.strip() or "DIR", *merged))
     for run in exported:
         with st.container(horizontal=True, vertical_alignment="center"):
             widgets.badge(run)

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from transformers import (
     AutoModel,
     BertConfig,
@@ -26,6 +25,8 @@ from transformers import (
     Qwen3NextConfig,
 )
 
+from core.config import Method, TrainConfig
+from core.engine import adapters
 from core.engine.attention import (
     masks_of,
     rewards_of_row,
@@ -165,19 +166,30 @@ def test_gradients_equal_those_of_separate_texts_however_they_fall_into_rows(con
     assert max(float(one.abs().max()) for one in alone) > 0.1
 
 
-@pytest.mark.parametrize("config", [SHARING["llama"], SHARING["gpt2"]], ids=["llama", "gpt2"])
+LORA_KINDS = [{}, {"dora": True}, {"rank_stabilised": True}]
+LLAMA_AND_GPT2 = pytest.mark.parametrize("config", [SHARING["llama"], SHARING["gpt2"]], ids=["llama", "gpt2"])
+
+
+def with_adapters(loaded, **settings):
+    """As a run adds them, but doing something: of fresh ones the second factor is 0."""
+    loaded.model.backbone.requires_grad_(requires_grad=False)
+    settings = {"method": Method.LORA, "lora_rank": 2, "lora_alpha": 4, **settings}
+    loaded.model.backbone = adapters.add(loaded.model.backbone, TrainConfig(**settings)).double()
+    torch.manual_seed(1)
+    for name, parameter in loaded.model.backbone.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+
+
+@LLAMA_AND_GPT2
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("lora", [None, *LORA_KINDS], ids=str)
 def test_gradients_are_the_same_with_lora_and_with_gradient_checkpointing(config, checkpointing, lora):
     loaded = loaded_of(config, dtype=torch.float64)
-    if lora:
-        loaded.model.backbone.requires_grad_(requires_grad=False)
-        adapter = LoraConfig(r=2, lora_alpha=4, target_modules="all-linear", init_lora_weights=False)
-        adapter.fan_in_fan_out = config.model_type == "gpt2"  # its linear layers are kept transposed
     if checkpointing:
         loaded.model.backbone.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-    if lora:
-        loaded.model.backbone = get_peft_model(loaded.model.backbone, adapter).double()
+    if lora is not None:
+        with_adapters(loaded, **lora)
     loaded.model.train()
     alone = gradients(loaded, plain_rewards(loaded, GROUPS))
 
@@ -186,6 +198,22 @@ def test_gradients_are_the_same_with_lora_and_with_gradient_checkpointing(config
     together = gradients(loaded, shared_rewards(loaded, rows_of(GROUPS)))
 
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+@LLAMA_AND_GPT2
+@pytest.mark.parametrize("lora", LORA_KINDS, ids=str)
+def test_rewards_are_the_same_with_lora(config, lora):
+    loaded = loaded_of(config, dtype=torch.float64)
+    without = plain_rewards(loaded, GROUPS)
+    with_adapters(loaded, **lora)
+    loaded.model.eval()
+    alone = plain_rewards(loaded, GROUPS)
+
+    use_packed_attention(loaded)
+    together = shared_rewards(loaded, rows_of(GROUPS))
+
+    torch.testing.assert_close(together, alone, atol=1e-10, rtol=0)
+    assert (alone - without).abs().max() > 0.01  # else the adapters would show nothing
 
 
 def test_gradients_add_up_when_rows_are_taken_back_one_by_one():

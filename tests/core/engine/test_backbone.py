@@ -1,8 +1,10 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from core.engine import backbone
 from core.engine.backbone import resolve
@@ -61,6 +63,17 @@ def change_weights(folder):
     (folder / "model.safetensors").write_bytes(b"other")
 
 
+def change_one_layer(folder):
+    """Same size, same date: as a training that was copied over keeps them."""
+    file = folder / "model.safetensors"
+    before = file.stat()
+    weights = load_file(file)
+    weights["model.layers.1.mlp.up_proj.weight"] += 1e-3
+    save_file(weights, file, metadata={"format": "pt"})
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_size == before.st_size
+
+
 def change_config(folder):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "rope_theta": 5.0}))
@@ -70,7 +83,7 @@ def change_template(folder):
     (folder / "chat_template.jinja").write_text("{{ messages[-1].content }}")
 
 
-@pytest.mark.parametrize("change", [change_weights, change_config, change_template])
+@pytest.mark.parametrize("change", [change_weights, change_one_layer, change_config, change_template])
 def test_revision_of_a_folder_changes_with_what_decides_its_features(tmp_path, decoder, change):
     folder = Path(shutil.copytree(decoder, tmp_path / "backbone"))
     before = resolve(str(folder)).revision
@@ -78,3 +91,10 @@ def test_revision_of_a_folder_changes_with_what_decides_its_features(tmp_path, d
     assert resolve(str(folder)).revision == before
     change(folder)
     assert resolve(str(folder)).revision != before
+
+
+def test_copy_of_a_folder_is_the_same_revision(tmp_path, decoder):
+    copy = shutil.copytree(decoder, tmp_path / "copy")
+    os.utime(copy / "model.safetensors", (1, 1))
+
+    assert resolve(str(copy)).revision == resolve(decoder).revision

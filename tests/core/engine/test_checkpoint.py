@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,8 @@ import torch
 
 from core.config import Method, Ties, TrainConfig
 from core.engine import checkpoint, export, score
-from core.engine.checkpoint import CANARIES, FACTS, LEAST_CANARIES
+from core.engine.canaries import LEAST_CANARIES
+from core.engine.checkpoint import CANARIES, FACTS
 from core.engine.proof import Prover
 from core.engine.train import train
 from core.errors import NotFound, RunFailed
@@ -122,7 +124,7 @@ def test_checkpoint_says_what_a_public_library_needs(load, chat_decoder, tmp_pat
     assert facts["temperature"] == 1.5
     assert facts["rules"] == {"max_tokens": tiny.DECODER_POSITIONS, "pooling": "last", "append_eos": True}
     assert (folder / "chat_template.jinja").read_text() == tiny.CHAT_TEMPLATE
-    assert (folder / "README.md").read_text() == "# A card\n"
+    assert (folder / "README.md").read_text().startswith("# A card\n\n## Load\n")
     assert not [file for file in folder.rglob("*") if file.suffix in {".bin", ".pkl", ".pt"}]
 
 
@@ -217,6 +219,31 @@ def test_place_that_cannot_be_written_is_one_sentence(load, decoder, tmp_path):
 
     assert "\n" not in str(refused.value)
     assert [one.name for one in tmp_path.iterdir()] == ["runs"]
+
+
+def test_saving_leaves_nothing_of_what_was_there(load, decoder, tmp_path):
+    """An adapter_config.json beside whole weights is applied to them by transformers without a word."""
+    stale = save(*trained(load, decoder, method=Method.LORA), tmp_path / "checkpoint")
+    assert (stale / "adapter_config.json").exists()
+
+    loaded, config = trained(load, decoder, method=Method.FULL)
+    save(loaded, config, stale)
+
+    assert not list(stale.glob("adapter*"))
+    assert rewards(checkpoint.load(stale, torch.device("cpu"))) == pytest.approx(rewards(loaded), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_stale_adapter_beside_whole_weights_fails_the_proof(load, decoder, tmp_path):
+    adapter = save(*trained(load, decoder, method=Method.LORA), tmp_path / "adapter")
+    folder = save(*trained(load, decoder, method=Method.FULL), tmp_path / "checkpoint")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copy(adapter / name, folder)
+
+    with pytest.raises(RunFailed, match=r"adapter_config\.json that is not of this checkpoint"):
+        export.export(folder, tmp_path / "copy")
+
+    assert not (tmp_path / "copy").exists()
 
 
 @pytest.mark.slow

@@ -36,14 +36,16 @@ def assert_equal(one, other):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+# With dropout every step draws from the generator, whose place must be kept too.
+@pytest.mark.parametrize("settings", [{}, {"lora_dropout": 0.3, "dora": True}], ids=str)
 @pytest.mark.parametrize("backbone", ["decoder", "encoder"])
-def test_resumed_run_ends_at_the_weights_of_an_uninterrupted_one(load, request, tmp_path, backbone):
+def test_resumed_run_ends_at_the_weights_of_an_uninterrupted_one(load, request, tmp_path, backbone, settings):
     backbone = request.getfixturevalue(backbone)
-    whole = trained(load, backbone, None)
+    whole = trained(load, backbone, None, **settings)
 
-    trained(load, backbone, tmp_path / "state", steps=20)
+    trained(load, backbone, tmp_path / "state", steps=20, **settings)
     assert (tmp_path / "state").exists()
-    resumed = trained(load, backbone, tmp_path / "state")
+    resumed = trained(load, backbone, tmp_path / "state", **settings)
 
     assert_equal(resumed, whole)
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from core.config import Method, Overflow, Ties, TrainConfig
+from core.config import Method, Overflow, Precision, Ties, TrainConfig
 from core.engine import score
 from core.engine.objective import preference_loss
 from core.engine.train import evaluate, train
@@ -61,6 +62,61 @@ def test_lora_learns_with_the_backbone_frozen(load, decoder):
     assert measured(loaded, config, prepared.train).nll < steps[0].loss
     after = dict(loaded.model.named_parameters())
     assert all(torch.equal(after[name], value) for name, value in frozen.items())
+
+
+class TestHalfPrecision:
+    """The frozen weights of lora are kept in it; whatever is trained is in float32."""
+
+    LORA = {"method": Method.LORA, "epochs": 8, "learning_rate": 1e-2}  # noqa: RUF012 - read alone
+    KINDS = pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP16])
+
+    @KINDS
+    @pytest.mark.parametrize("backbone", ["decoder", "gpt2", "encoder"])
+    @pytest.mark.parametrize("dora", [False, True])
+    def test_is_that_of_frozen_weights_alone(self, load, request, tmp_path, backbone, precision, dora):
+        loaded, config, prepared = start(
+            load, request.getfixturevalue(backbone), tiny.snapshot(12, 4), precision=precision, dora=dora, **self.LORA
+        )
+        half = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}[precision]
+
+        list(itertools.islice(train(loaded, config, prepared, state=tmp_path / "state"), 4))
+
+        parameters = loaded.model.named_parameters()
+        kinds = {(p.requires_grad, p.dtype) for name, p in parameters if name != "head.weight"}
+        assert kinds == {(True, torch.float32), (False, half)}
+        assert loaded.model.head.weight.dtype is torch.float32
+        kept = load_file(tmp_path / "state")
+        assert {kept[name].dtype for name in kept if name != "rng"} == {torch.float32}
+        assert any("exp_avg_sq" in name for name in kept)
+
+    @KINDS
+    @pytest.mark.parametrize("backbone", ["decoder", "encoder"])
+    def test_learns_and_shares_prompts_where_float32_does(self, load, request, backbone, precision):
+        pairs = tiny.snapshot(24)
+
+        loaded, steps = run(load, request.getfixturevalue(backbone), pairs, precision=precision, **self.LORA)
+
+        config = TrainConfig(backbone="", precision=precision, **{**FAST, **self.LORA})
+        kept = measured(loaded, config, tiny.prepared(loaded, config, pairs).train)
+        assert kept.nll < 0.7 * steps[0].loss
+        assert (steps[1].shared > 0.1) is (backbone == "decoder")
+
+    def test_starts_where_float32_starts(self, load, decoder):
+        pairs = tiny.snapshot(24, 8)
+
+        first = [run(load, decoder, pairs, precision=kind, **self.LORA)[1][0].valid_nll for kind in ("fp32", "bf16")]
+
+        assert first[0] == pytest.approx(first[1], abs=0.02)
+        assert first[0] != first[1]
+
+    def test_says_no_gradient_norm_for_a_step_that_its_scaler_left_out(self, load, decoder):
+        # The scale begins at 2^16, where these gradients overflow fp16.
+        _, steps = run(load, decoder, tiny.snapshot(24), precision=Precision.FP16, **self.LORA)
+
+        norms = [step.gradient_norm for step in steps[1:]]
+        assert norms[0] is None
+        assert all(math.isfinite(norm) for norm in norms if norm is not None)
+        assert norms[-1] is not None
 
 
 @pytest.mark.parametrize("method", [Method.FULL, Method.LORA])

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from core.config import TrainConfig
 from core.engine.attention import self_check
@@ -82,21 +90,7 @@ def planner(loaded: Loaded, config: TrainConfig, pairs: Sequence[EncodedPair]) -
 
 def save_decoder(folder: Path, *, chat: bool = False, pad: bool = True, **settings: object) -> str:
     """A Llama of two layers with a byte-level tokenizer that puts BOS before every text."""
-    specials = ["<s>", "</s>", *(["<pad>"] if pad else [])]
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=specials, initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator([" ".join(WORDS), "user: assistant: <|user|> <|assistant|>"], trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", **({"pad_token": "<pad>"} if pad else {})
-    )
-    if chat:
-        fast.chat_template = CHAT_TEMPLATE
+    fast = _decoder_tokenizer(chat=chat, pad=pad)
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(fast),
@@ -116,6 +110,44 @@ def save_decoder(folder: Path, *, chat: bool = False, pad: bool = True, **settin
     LlamaForCausalLM(config).save_pretrained(folder)
     fast.save_pretrained(folder)
     return str(folder)
+
+
+def save_gpt2(folder: Path) -> str:
+    """A GPT-2 of two layers, whose linear layers are kept transposed; the tokenizer has no padding token."""
+    fast = _decoder_tokenizer(chat=False, pad=False)
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(fast),
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        n_positions=DECODER_POSITIONS,
+        initializer_range=0.2,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return str(folder)
+
+
+def _decoder_tokenizer(*, chat: bool, pad: bool) -> PreTrainedTokenizerFast:
+    specials = ["<s>", "</s>", *(["<pad>"] if pad else [])]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=specials, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator([" ".join(WORDS), "user: assistant: <|user|> <|assistant|>"], trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", **({"pad_token": "<pad>"} if pad else {})
+    )
+    if chat:
+        fast.chat_template = CHAT_TEMPLATE
+    return fast
 
 
 def save_encoder(folder: Path) -> str:
