@@ -111,6 +111,7 @@ class TrainConfig(Objective):
     # it too; what is trained, its gradients, the loss and the optimizer's state are always in float32.
     precision: Precision = Precision.AUTO
     device: str = "auto"  # auto, cpu, mps, cuda, cuda:N
+    processes: int = 1  # that train together, one a GPU: the device and those after it; on cpu they share it
     seed: int = 0
     row_tokens: int | None = None  # of a row of packed prompts, where the model can share them; None: by device
     gradient_checkpointing: bool = False  # less memory for about a third more time
@@ -125,7 +126,7 @@ class TrainConfig(Objective):
 
     def __post_init__(self) -> None:
         Objective.__post_init__(self)  # super() alone does not find its class in a dataclass with slots
-        for name in ("epochs", "batch_pairs", "accumulation", "lora_rank", "lora_alpha"):
+        for name in ("epochs", "batch_pairs", "accumulation", "processes", "lora_rank", "lora_alpha"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         _require(
             self.learning_rate is None or 0 < self.learning_rate < 10,
@@ -149,6 +150,8 @@ class TrainConfig(Objective):
     def _require_a_probe_can(self) -> None:
         if self.ties not in {Ties.DROP, Ties.HALF}:
             raise BadConfig(f"ties={self.ties} needs method lora or full; method probe takes ties=half or ties=drop")
+        if self.processes > 1:
+            raise BadConfig(f"processes={self.processes} needs method lora or full; a probe trains in one process")
         for name in _NOT_FOR_PROBE:
             if getattr(self, name):
                 raise BadConfig(f"{name} needs method lora or full, got {getattr(self, name)} with method probe")

@@ -32,7 +32,7 @@ class Run:
     snapshot_id: int | None
     parent_id: int | None
     config: Mapping[str, object]
-    device: str
+    device: str  # of each of its processes, with commas between
     created: float
     started: float | None
     ended: float | None
@@ -48,6 +48,10 @@ class Run:
     checkpoint: str | None
     error: str | None
     unreproducible: bool
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        return tuple(self.device.split(","))
 
 
 def add(  # noqa: PLR0913 - a run has this many facts

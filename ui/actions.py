@@ -82,7 +82,7 @@ def start_crossfit(store: Store, *, dataset: str, labeler: str | None, backbone:
 def _start(
     store: Store, kind: RunKind, *, dataset: str, labeler: str | None, config: TrainConfig, name: str | None
 ) -> int:
-    device = machine.device_named(config.device)
+    device = ",".join(machine.devices_named(config.device, processes=config.processes, there=machine.devices()))
     with connect.read(store.engine) as conn:
         found = datasets.get(conn, dataset)
         chosen = labelers.resolve(conn, found.id, labeler)

@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -32,7 +33,25 @@ def devices() -> list[Device]:
 
 def device_named(setting: str) -> str:
     """The device that a setting means here: `auto` is the first one, `cuda` the first GPU."""
-    names = [device.name for device in devices()]
+    return _named(setting, [device.name for device in devices()])
+
+
+def devices_named(setting: str, *, processes: int, there: Sequence[Device]) -> list[str]:
+    """A device for each process: the one that the setting means and those after it of its kind; a CPU serves all."""
+    names = [device.name for device in there]
+    first = _named(setting, names)
+    if first == "cpu":
+        return [first] * processes
+    alike = [name for name in names if name.split(":")[0] == first.split(":")[0]]
+    chosen = alike[alike.index(first) :][:processes]
+    if len(chosen) < processes:
+        raise BadConfig(
+            f"processes={processes} needs {processes} devices, one each; from {first} on this machine has {len(chosen)}"
+        )
+    return chosen
+
+
+def _named(setting: str, names: Sequence[str]) -> str:
     if setting == "auto":
         return names[0]
     wanted = "cuda:0" if setting == "cuda" else setting

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,11 +66,24 @@ def tend(store: Store) -> None:
         with connect.write(store.engine) as conn:
             runs.fail_dead(conn, run, _obituary(store, run))
     gone = {run.id for run in dead}
-    busy = {run.device for run in (*going, *launched) if run.id not in gone}
+    for run_id in free_to_start(
+        [run for run in going if run.id not in gone], [run for run in queued if run.id not in gone]
+    ):
+        start_process(store, run_id)
+
+
+def free_to_start(going: Sequence[runs.Run], queued: Sequence[runs.Run]) -> list[int]:
+    """The queued runs without a process that find all their devices free.
+
+    A run that waits keeps its devices from those behind it: one on several devices would else be overtaken for ever.
+    """
+    taken = {device for run in (*going, *(one for one in queued if one.pid is not None)) for device in run.devices}
+    found = []
     for run in queued:
-        if run.device not in busy and run.pid is None:
-            busy.add(run.device)
-            start_process(store, run.id)
+        if run.pid is None and taken.isdisjoint(run.devices):
+            found.append(run.id)
+        taken.update(run.devices)
+    return found
 
 
 def _obituary(store: Store, run: runs.Run) -> str:

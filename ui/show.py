@@ -68,6 +68,7 @@ def run_object(run: runs.Run) -> dict[str, object]:
         "snapshot": run.snapshot_id,
         "labeler": run.labeler,
         "device": run.device,
+        "processes": len(run.devices),
         "progress": run.progress,
         "progress_text": run.progress_text,
         "seconds_left": run.seconds_left,
@@ -144,6 +145,12 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours:,} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def where_words(run: runs.Run) -> str:
+    """Where a run computes, such as `cuda:0` or `2 processes on cuda:0, cuda:1`."""
+    places = ", ".join(dict.fromkeys(run.devices))
+    return places if len(run.devices) == 1 else f"{len(run.devices)} processes on {places}"
 
 
 def run_title(run: runs.Run) -> str:

@@ -190,14 +190,15 @@ def _queued(run_id: int) -> None:
     tend(state.store())
     with connect.read(state.store().engine) as conn:
         run = runs.get(conn, run_id)
-        ahead = [one.id for one in runs.queued(conn) if one.device == run.device]
-        busy = [one.id for one in runs.running(conn) if one.device == run.device]
+        ahead = [one.id for one in runs.queued(conn) if not set(one.devices).isdisjoint(run.devices)]
+        busy = [one.id for one in runs.running(conn) if not set(one.devices).isdisjoint(run.devices)]
     if run.state is not RunState.QUEUED:
         st.rerun()
     if run.pid is not None:
         st.info("Starting: its process loads what it needs. The curves appear by themselves.")
         return
-    place = f"number {ahead.index(run_id) + 1} of {len(ahead)} in the queue of {run.device}"
+    places = ", ".join(dict.fromkeys(run.devices))
+    place = f"number {ahead.index(run_id) + 1} of {len(ahead)} in the queue of {places}"
     after = f"; run {busy[0]} is going" if busy else ""
     st.info(f"Waiting, {place}{after}. One run at a time per device; it starts by itself.")
 

@@ -137,9 +137,9 @@ def _claim(store: Store, run_id: int) -> runs.Run | None:
     process = psutil.Process()
     with connect.write(store.engine) as conn:
         run = runs.get(conn, run_id)
-        busy = {other.device for other in runs.running(conn)}
+        busy = {device for other in runs.running(conn) for device in other.devices}
         # Two processes may have been started for one free device; the first to get here has it.
-        if run.device in busy:
+        if not busy.isdisjoint(run.devices):
             runs.let_wait(conn, run_id)
             return None
         if not runs.claim(conn, run_id, pid=os.getpid(), pid_started=process.create_time(), host=socket.gethostname()):
@@ -171,14 +171,14 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     config = config_from(run.config)
     # A probe trains in seconds: its prover must get ready beside it, not after it.
     prover = Prover(mean_pooled=config.backbone == EMBEDDED_BACKBONE) if config.method is Method.PROBE else None
-    from core.engine import checkpoint, device, model, prepare, probe, train  # noqa: PLC0415 - seconds of import
+    from core.engine import checkpoint, device, model, prepare, probe, together, train  # noqa: PLC0415 - seconds of import
 
     frozen = _freeze(store, run, config, pulse)
     by_part = {part: [pair for pair in frozen if pair.part is part] for part in Part}
     if not by_part[Part.TRAIN]:
         raise RunFailed(f"dataset {_dataset_name(store, run)} has no labeled pair in its train part")
     pulse.say(f"loading {config.backbone}", 0, 0)
-    loaded = model.load_backbone(config, device.choose_device(run.device))
+    loaded = model.load_backbone(config, device.choose_device(run.devices[0]))
     kept = store.run_folder(run.id) / "training.safetensors"
     cache = _tokenized(store, loaded, frozen, pulse)
     tokens = prepare.read_tokens(cache.tokens, [one.pair for one in frozen])
@@ -193,8 +193,12 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
         sharing = train.check_sharing(loaded, prepared)
         layout = {"prompts_shared": sharing.refused is None, "why_not_shared": sharing.refused}
         how = f"each text by itself: {sharing.refused}" if sharing.refused else "each prompt once for its responses"
-        pulse.say(f"computing {how}", 0, 0)
-        steps = train.train(loaded, config, prepared, sharing=sharing, state=kept)
+        together_words = f", in {config.processes} processes" if config.processes > 1 else ""
+        pulse.say(f"computing {how}{together_words}", 0, 0)
+        if config.processes > 1:
+            steps = together.train(loaded, config, prepared, devices=run.devices, sharing=sharing, state=kept)
+        else:
+            steps = train.train(loaded, config, prepared, sharing=sharing, state=kept)
     began = time.monotonic()
     stopped = _pull(store, run, pulse, steps)
     seconds = time.monotonic() - began
@@ -213,6 +217,7 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
         "temperature": temperature,
         "train_seconds": seconds,
         "device": device.describe(loaded.device),
+        "processes": config.processes,
         **asdict(prepared.counts),
     }
     if loaded.tie_parameter is not None:

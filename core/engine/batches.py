@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from core.engine.attention import Sharing, rewards_of_row, token_budget
-from core.engine.layout import Row, Unit, pack, steps, units_to_train
+from core.engine.layout import Row, Unit, num_tokens, pack, steps, units_to_train
 from core.engine.model import Loaded, batch_of
 from core.engine.prepare import EncodedPair
+from core.engine.ranks import ALONE, Ranks
 from core.engine.tokens import Tokens
 
 _GROUPED_BATCHES = 50
@@ -71,6 +72,7 @@ class Planner:
         sharing: what `attention.self_check` said of this model.
         batch_pairs: pairs of a padded batch.
         row_tokens: tokens of a row of shared prompts; None: by device.
+        ranks: of several processes each plans the same steps and has passes of its share of them.
     """
 
     def __init__(
@@ -81,8 +83,9 @@ class Planner:
         sharing: Sharing,
         batch_pairs: int,
         row_tokens: int | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self._loaded, self._sharing = loaded, sharing
+        self._loaded, self._sharing, self.ranks = loaded, sharing, ranks
         self._pairs, self._batch_pairs = pairs, batch_pairs
         self.is_shared = sharing.refused is None
         self.row_tokens = row_tokens or token_budget(loaded)
@@ -102,6 +105,7 @@ class Planner:
             sharing=self._sharing,
             batch_pairs=self._batch_pairs,
             row_tokens=self.row_tokens,
+            ranks=self.ranks,
         )
 
     def halve(self) -> bool:
@@ -129,8 +133,14 @@ class Planner:
         )
         return [StepPlan(units=planned) for planned in steps(units, pairs_a_step=pairs_a_step, seed=seed)]
 
+    def weight(self, step: StepPlan) -> float:
+        """Of all pairs of a step, in every process."""
+        shared = [self._groups[unit.group].places[pair.index] for unit in step.units for pair in unit.pairs]
+        return sum(self._pairs[place].weight for place in (*step.pairs, *shared))
+
     def passes(self, step: StepPlan) -> list[Pass]:
-        """The forward passes of a step; together they hold each of its pairs once."""
+        """This process's forward passes of a step; those of all processes hold each of its pairs once."""
+        step = self._share(step)
         if not self.is_shared:
             size = self._batch_pairs
             return [Pass(pairs=step.pairs[start : start + size]) for start in range(0, len(step.pairs), size)]
@@ -140,13 +150,25 @@ class Planner:
             for row in rows
         ]
 
+    def _share(self, step: StepPlan) -> StepPlan:
+        if self.ranks.size == 1:
+            return step
+        pairs = self.ranks.share([self._pairs[place].num_tokens for place in step.pairs])
+        units = self.ranks.share([self._unit_tokens(unit) for unit in step.units])
+        return StepPlan(pairs=tuple(step.pairs[i] for i in pairs), units=tuple(step.units[i] for i in units))
+
+    def _unit_tokens(self, unit: Unit) -> int:
+        texts = self._groups[unit.group].texts
+        return num_tokens([texts[response].input_ids for response in unit.responses])
+
     def all(self) -> Iterator[Pass]:
-        """Every pair once, without a step's bounds: to evaluate."""
+        """Every pair once over all processes, without a step's bounds: to evaluate."""
         if self.is_shared:
             for step in self.epoch(pairs_a_step=max(1, len(self._pairs)), seed=0):
                 yield from self.passes(step)
             return
         order = sorted(range(len(self._pairs)), key=lambda place: self._pairs[place].num_tokens)
+        order = order[self.ranks.rank :: self.ranks.size]
         size = 2 * self._batch_pairs  # without a backward pass there is room for twice as many
         for start in range(0, len(order), size):
             yield Pass(pairs=tuple(order[start : start + size]))

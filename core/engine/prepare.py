@@ -1,10 +1,14 @@
 """A snapshot becomes pairs of tokens to train and evaluate on; what is left out is counted."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from core.config import Overflow, Ties, TrainConfig
 from core.engine.cache import Shards
@@ -120,6 +124,47 @@ def prepare(config: TrainConfig, pairs: Sequence[SnapshotPair], tokens: Sequence
         **counted,
     )
     return Prepared(train=tuple(kept[Part.TRAIN]), valid=tuple(kept[Part.VALID]), counts=counts)
+
+
+def write(prepared: Prepared, file: Path) -> None:
+    """Write what another process trains on; `read` gives back equal values."""
+    pairs = [*prepared.train, *prepared.valid]
+    sides = [side for pair in pairs for side in (pair.a, pair.b)]
+    columns = {
+        "ids": np.concatenate([np.asarray(side.input_ids, dtype=np.int32) for side in sides]),
+        "lengths": np.array([len(side.input_ids) for side in sides], dtype=np.int64),
+        "response_starts": np.array([side.response_start for side in sides], dtype=np.int64),
+        "trimmed": np.array([side.trimmed for side in sides], dtype=np.bool_),
+        "pair_ids": np.array([pair.pair_id for pair in pairs], dtype=np.int64),
+        "prompts": np.frombuffer(bytes.fromhex("".join(pair.prompt_hash for pair in pairs)), dtype=np.uint8),
+        "targets": np.array([(pair.p_a, pair.p_tie, pair.weight) for pair in pairs], dtype=np.float64),
+    }
+    save_file(columns, file, metadata={"counts": json.dumps(asdict(prepared.counts))})
+
+
+def read(file: Path) -> Prepared:
+    with safe_open(file, framework="numpy") as content:
+        counts = Counts(**json.loads(content.metadata()["counts"]))
+        columns = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - a handle, not a dict
+    ids = np.split(columns["ids"], columns["lengths"].cumsum()[:-1])
+    facts = zip(ids, columns["response_starts"].tolist(), columns["trimmed"].tolist(), strict=True)
+    sides = iter([Tokens(input_ids=tuple(some.tolist()), response_start=at, trimmed=cut) for some, at, cut in facts])
+    prompts = columns["prompts"].reshape(len(columns["pair_ids"]), -1)
+    pairs = tuple(
+        EncodedPair(
+            pair_id=pair_id,
+            prompt_hash=prompt.tobytes().hex(),
+            a=next(sides),
+            b=next(sides),
+            p_a=p_a,
+            p_tie=p_tie,
+            weight=weight,
+        )
+        for pair_id, prompt, (p_a, p_tie, weight) in zip(
+            columns["pair_ids"].tolist(), prompts, columns["targets"].tolist(), strict=True
+        )
+    )
+    return Prepared(train=pairs[: counts.num_train], valid=pairs[counts.num_train :], counts=counts)
 
 
 def _encoded(one: SnapshotPair, a: Tokens, b: Tokens) -> EncodedPair:

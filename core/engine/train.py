@@ -19,6 +19,7 @@ from core.engine.device import half_precision
 from core.engine.model import Loaded
 from core.engine.objective import TieParameter, bradley_terry_loss, preference_loss
 from core.engine.prepare import EncodedPair, Prepared
+from core.engine.ranks import ALONE, Ranks
 from core.engine.resume import Best, Training
 from core.errors import RunFailed
 from core.records import Step
@@ -37,6 +38,7 @@ def train(
     *,
     sharing: Sharing | None = None,
     state: Path | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Step]:
     """Yield optimizer steps. However it ends (its last step, or no more pulling), the best weights are in the model.
 
@@ -47,15 +49,19 @@ def train(
         sharing: what `attention.self_check` said of this model; None: it is asked here.
         state: a file that keeps the exact state of training after every evaluation and every minute. If it is there,
             training goes on from it.
+        ranks: several processes that each call this and must pull in step; the first one's Steps and weights count.
     """
-    loaded.model.tie_parameter = _tie_parameter(config, prepared.train, loaded.device)
+    loaded.model.tie_parameter = tie_parameter(config, prepared.train, loaded.device)
     if sharing is None:
         sharing = check_sharing(loaded, prepared)
     train_pairs, valid_pairs = (
-        Planner(loaded, some, sharing=sharing, batch_pairs=config.batch_pairs, row_tokens=config.row_tokens)
+        Planner(
+            loaded, some, sharing=sharing, batch_pairs=config.batch_pairs, row_tokens=config.row_tokens, ranks=ranks
+        )
         for some in (prepared.train, prepared.valid)
     )
     training = _begin(loaded, config)
+    ranks.begin_alike(training.parameters.values())
     pairs_a_step = config.batch_pairs * config.accumulation
     steps_an_epoch = math.ceil(len(prepared.train) / pairs_a_step)
     num_steps = steps_an_epoch * config.epochs
@@ -74,12 +80,13 @@ def train(
                 planned = train_pairs.epoch(pairs_a_step=pairs_a_step, seed=config.seed * 1000 + epoch)
             share = _schedule(step, num_steps, config.warmup)
             _set_learning_rates(training.optimizer, share)
+            ranks.seed(config.seed, step)
             taken = _step_that_fits(loaded, config, train_pairs, planned[within], training)
             evaluated = (step % evaluate_every == 0 or step == num_steps) and len(prepared.valid) > 0
             measured = evaluate(loaded, config, valid_pairs) if evaluated else None
-            improved = _improved(measured, best, training)
+            improved = _improved(measured, best, training, ranks)
             best = improved or best
-            if state is not None and (evaluated or time.monotonic() - kept_at > KEEP_SECONDS):
+            if ranks.leads and state is not None and (evaluated or time.monotonic() - kept_at > KEEP_SECONDS):
                 resume.save(state, training, step=step, best=best, plan=plan)
                 kept_at = time.monotonic()
             yield Step(
@@ -124,7 +131,7 @@ def evaluate(loaded: Loaded, config: TrainConfig, planner: Planner) -> Measured:
     The NLL is Bradley-Terry's on p_a whatever the objective is, so that checkpoints and runs compare.
     """
     loaded.model.eval()
-    nll, right, decided, count = 0.0, 0.0, 0, 0
+    nll, right, decided, count = 0.0, 0.0, 0.0, 0.0
     for one in planner.all():
         with _autocast(loaded, config):
             reward_a, reward_b = planner.rewards(loaded, one)
@@ -133,6 +140,7 @@ def evaluate(loaded: Loaded, config: TrainConfig, planner: Planner) -> Measured:
         nll += float(bradley_terry_loss(margin, target).sum())
         credit, num_decided = _credit(margin, target)
         right, decided, count = right + credit, decided + num_decided, count + len(one.pairs)
+    nll, right, decided, count = planner.ranks.sum(nll, right, decided, count)
     return Measured(nll / count, right / decided if decided else None)
 
 
@@ -152,7 +160,7 @@ def _first_step(
         valid_accuracy=None if valid is None else valid.accuracy,
         is_best=valid is not None,
     )
-    return step, None if valid is None else Best(nll=valid.nll, weights=_copy(_trainable(loaded)))
+    return step, None if valid is None else Best(nll=valid.nll, weights=_copy(trainable(loaded), train_pairs.ranks))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,22 +198,27 @@ def _step(loaded: Loaded, config: TrainConfig, planner: Planner, planned: StepPl
     began = time.monotonic()
     loaded.model.train()
     training.optimizer.zero_grad(set_to_none=True)
-    passes = planner.passes(planned)
-    total_weight = sum(pair.weight for one in passes for pair in planner.pairs_of(one))
-    loss_sum, right, decided, cost = 0.0, 0.0, 0, Cost()
-    for one in passes:
-        with _autocast(loaded, config):
-            reward_a, reward_b = planner.rewards(loaded, one)
-        facts = [(pair.p_a, pair.p_tie, pair.weight) for pair in planner.pairs_of(one)]
-        target, p_tie, weight = torch.tensor(facts, device=reward_a.device).unbind(1)
-        tie = None if loaded.model.tie_parameter is None else loaded.model.tie_parameter()
-        losses = preference_loss(reward_a, reward_b, target, p_tie, objective=config, tie_parameter=tie)
-        # The mean is over the step's pairs, however they fall into passes.
-        loss = (losses * weight).sum() / total_weight
-        training.scaler.scale(loss).backward()
-        loss_sum += float(loss.detach())
-        credit, count = _credit((reward_a - reward_b).detach(), target)
-        right, decided, cost = right + credit, decided + count, cost + planner.cost(one)
+    total_weight = planner.weight(planned)
+    loss_sum, right, decided, cost = 0.0, 0.0, 0.0, Cost()
+    with planner.ranks.out_of_memory_together():
+        for one in planner.passes(planned):
+            with _autocast(loaded, config):
+                reward_a, reward_b = planner.rewards(loaded, one)
+            facts = [(pair.p_a, pair.p_tie, pair.weight) for pair in planner.pairs_of(one)]
+            target, p_tie, weight = torch.tensor(facts, device=reward_a.device).unbind(1)
+            tie = None if loaded.model.tie_parameter is None else loaded.model.tie_parameter()
+            losses = preference_loss(reward_a, reward_b, target, p_tie, objective=config, tie_parameter=tie)
+            # The mean is over the step's pairs, however they fall into passes.
+            loss = (losses * weight).sum() / total_weight
+            training.scaler.scale(loss).backward()
+            loss_sum += float(loss.detach())
+            credit, count = _credit((reward_a - reward_b).detach(), target)
+            right, decided, cost = right + credit, decided + count, cost + planner.cost(one)
+    planner.ranks.sum_gradients(training.parameters.values())
+    loss_sum, right, decided, *tokens = planner.ranks.sum(
+        loss_sum, right, decided, cost.computed, cost.padding, cost.plain
+    )
+    computed, padding, plain = map(int, tokens)
     training.scaler.unscale_(training.optimizer)
     norm = float(nn.utils.clip_grad_norm_(training.parameters.values(), CLIP_NORM))
     training.scaler.step(training.optimizer)
@@ -217,14 +230,14 @@ def _step(loaded: Loaded, config: TrainConfig, planner: Planner, planned: StepPl
         accuracy=right / decided if decided else None,
         gradient_norm=norm if math.isfinite(norm) else None,
         seconds=max(time.monotonic() - began, 1e-9),
-        cost=cost,
+        cost=Cost(computed=computed, padding=padding, plain=plain),
     )
 
 
-def _improved(measured: Measured | None, best: Best | None, training: Training) -> Best | None:
+def _improved(measured: Measured | None, best: Best | None, training: Training, ranks: Ranks) -> Best | None:
     if measured is None or (best is not None and not measured.nll < best.nll):
         return None
-    return Best(nll=measured.nll, weights=_copy(training.parameters))
+    return Best(nll=measured.nll, weights=_copy(training.parameters, ranks))
 
 
 def _set_learning_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
@@ -236,10 +249,10 @@ def _begin(loaded: Loaded, config: TrainConfig) -> Training:
     scaler = torch.amp.GradScaler(
         loaded.device.type, enabled=half_precision(config.precision, loaded.device) is torch.float16
     )
-    return Training(parameters=_trainable(loaded), optimizer=_optimizer(loaded, config), scaler=scaler)
+    return Training(parameters=trainable(loaded), optimizer=_optimizer(loaded, config), scaler=scaler)
 
 
-def _trainable(loaded: Loaded) -> dict[str, nn.Parameter]:
+def trainable(loaded: Loaded) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in loaded.model.named_parameters() if parameter.requires_grad}
 
 
@@ -251,14 +264,17 @@ def _plan_of(config: TrainConfig, prepared: Prepared, planner: Planner) -> str:
     return digest.hexdigest()
 
 
-def _copy(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+def _copy(parameters: Mapping[str, nn.Parameter], ranks: Ranks) -> dict[str, Tensor]:
+    """On the CPU; only in the process whose weights count."""
+    if not ranks.leads:
+        return {}
     return {name: parameter.detach().to("cpu", copy=True) for name, parameter in parameters.items()}
 
 
 @torch.no_grad()
 def _put(weights: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter]) -> None:
-    for name, parameter in parameters.items():
-        parameter.copy_(weights[name])
+    for name, weight in weights.items():
+        parameters[name].copy_(weight)
 
 
 def _optimizer(loaded: Loaded, config: TrainConfig) -> torch.optim.Optimizer:
@@ -273,7 +289,7 @@ def _optimizer(loaded: Loaded, config: TrainConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=config.peak_learning_rate, weight_decay=config.weight_decay, fused=fused)
 
 
-def _tie_parameter(config: TrainConfig, pairs: Sequence[EncodedPair], device: torch.device) -> TieParameter | None:
+def tie_parameter(config: TrainConfig, pairs: Sequence[EncodedPair], device: torch.device) -> TieParameter | None:
     """Begun at the rate of ties among the pairs; a half tie more in one pair more keeps the rate from 0 and 1."""
     if not config.learns_ties:
         return None

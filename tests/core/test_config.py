@@ -37,6 +37,8 @@ def test_text_becomes_typed_values():
         ({"method": "probe", "dora": "true"}, "dora needs method lora, got True with method probe"),
         ({"method": "lora", "quantise": "8bit"}, "quantise must be one of none, 4bit, got '8bit'"),
         ({"method": "dpo"}, "method must be one of probe, lora, full, got 'dpo'"),
+        ({"method": "lora", "processes": 0}, "processes must be at least 1, got 0"),
+        ({"processes": 2}, "processes=2 needs method lora or full; a probe trains in one process"),
         ({"device": "tpu"}, "device must be auto, cpu, mps, cuda or cuda:N, got tpu"),
         ({"seed": True}, "seed must be a whole number, got True"),
         ({"epochs": None}, "epochs must be a whole number, got None"),

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
@@ -17,8 +18,9 @@ from core.formats import ReadOptions
 from core.records import RunKind, RunState
 from db import connect, rewards, runs
 from db.schema import datasets
+from tests.core.engine import tiny
 from ui import actions, files, review, worker
-from ui.processes import Store, is_over, open_store, tend
+from ui.processes import Store, is_over, log_of, open_store, tend
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +120,34 @@ def test_a_killed_run_is_resumed_to_the_checkpoint_of_an_uninterrupted_one(store
     assert not kept.exists()
     with pytest.raises(RunFailed, match="only a training or crossfit run that failed or was stopped"):
         actions.resume_run(store, run_id)
+
+
+def test_two_processes_train_one_run_and_die_with_its_worker(store, tmp_path):
+    backbone = tiny.save_decoder(tmp_path / "decoder")
+    settings = {"method": "full", "backbone": backbone, "epochs": 6, "batch_pairs": 4, "device": "cpu", "processes": 2}
+    whole = wait_until(store, train(store, **settings))
+    run_id = train(store, **settings)
+    kept = store.run_folder(run_id) / "training.safetensors"
+    deadline = time.monotonic() + 120
+    while not kept.exists() and time.monotonic() < deadline:
+        running = actions.wait_for(store, run_id)
+        time.sleep(0.02)
+    below = psutil.Process(running.pid).children(recursive=True)
+
+    os.kill(running.pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs(below, timeout=60)
+    assert actions.wait_for(store, run_id).state is RunState.FAILED
+    actions.resume_run(store, run_id)
+    resumed = wait_until(store, run_id)
+
+    assert len(below) >= 3  # torchrun and its two
+    assert not alive
+    assert whole.state is RunState.FINISHED, whole.error
+    assert whole.device == "cpu,cpu"
+    assert whole.metrics["processes"] == 2
+    assert resumed.state is RunState.FINISHED, resumed.error
+    assert canaries(resumed) == canaries(whole)
+    assert "computing each prompt once for its responses, in 2 processes" in log_of(store, run_id)
 
 
 def canaries(run: runs.Run) -> list[float]:

@@ -46,7 +46,7 @@ about = [run.kind.value, str(run.config.get("method") or ""), run.name or ""]
 st.subheader(widgets.plain(f"Run {run.id}: {' '.join(word for word in about if word)}"))
 with st.container(horizontal=True, vertical_alignment="center"):
     widgets.badge(run)
-    where = [names.get(run.dataset_id or 0, ""), run.labeler or "", run.device]
+    where = [names.get(run.dataset_id or 0, ""), run.labeler or "", show.where_words(run)]
     st.caption(widgets.plain(" · ".join(word for word in where if word)))
 if run.state is RunState.FAILED:
     st.error("This run failed. What it said:")
