@@ -37,6 +37,7 @@ FILES = {
     "core/labelers/local_judge.py": "core.engine torch transformers",
     "core/labelers/reward_model.py": "core.engine torch transformers",
     "ui/worker.py": "core.*",
+    "ui/findings.py": "streamlit",
     "ui/state.py": "streamlit",
     "ui/widgets.py": "streamlit",
     "streamlit_app.py": "core streamlit",

@@ -11,7 +11,7 @@ from ui import actions
 from ui.processes import Store, tend
 
 # Settings that change nothing of what is checked.
-_WITHOUT_EFFECT = {"seed", "learning_rate", "warmup", "weight_decay", "label_smoothing", "device"}
+WITHOUT_EFFECT = {"seed", "learning_rate", "warmup", "weight_decay", "label_smoothing", "device"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,24 +93,11 @@ def _outdated(run: runs.Run, config: TrainConfig, now: Mapping[str, int]) -> str
         reasons.append("verdicts were given since")
     settings = actions.settings_of(config)
     changed = sorted(
-        key for key, value in settings.items() if key not in _WITHOUT_EFFECT and run.config.get(key) != value
+        key for key, value in settings.items() if key not in WITHOUT_EFFECT and run.config.get(key) != value
     )
     if changed:
         reasons.append(f"it was made with other settings ({', '.join(changed)})")
     return "; ".join(reasons)
-
-
-def preflight_command(store: Store, *, dataset: str, labeler: str | None, settings: Mapping[str, object]) -> str:
-    """`start_preflight` with the same arguments, as a command; settings at their default are left out."""
-    defaults = TrainConfig()
-    words = ["preflight", "--dataset", dataset, *([] if labeler is None else ["--labeler", labeler])]
-    for key in ("backbone", "method", "max_tokens"):
-        if settings.get(key) is not None:
-            words += [f"--{key.replace('_', '-')}", str(settings[key])]
-    for key, value in settings.items():
-        if key not in {"backbone", "method", "max_tokens", *_WITHOUT_EFFECT} and value != getattr(defaults, key):
-            words += ["--set", f"{key}={value}"]
-    return actions.command(store, *words)
 
 
 def sentence_of_fails(findings: tuple[Finding, ...]) -> str | None:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core.errors import RunFailed
-from core.findings import Finding, Level
+from core.findings import Finding, Level, Slice
 from core.records import RunKind
 from db import runs
 from db.imports import ImportCounts
@@ -65,6 +65,31 @@ def findings(found: Sequence[Finding]) -> None:
         drawn.add_row(Text(one.level.value, style=_LEVEL_STYLE[one.level]), Text(one.check), words)
     console.print(drawn)
     console.print(finding_counts(found), markup=False)
+
+
+_CHECK_TITLES = {
+    "pooled_token": "Pooled token",
+    "pad_token": "Padding token",
+    "double_bos": "Begin token",
+    "template_clock": "Clock in the chat template",
+    "same_ending": "Endings in training and scoring",
+    "same_tokens": "Sides that are the same",
+    "cut_responses": "Cut responses",
+    "split": "Prompts on both sides of the split",
+    "training_set": "What is left to train on",
+    "file_position": "Position in the file",
+    "shown_position": "Always the first",
+    "longer": "Always the longer",
+}
+
+
+def check_title(check: str) -> str:
+    """What a check is called where people read."""
+    return _CHECK_TITLES.get(check, check.replace("_", " ").capitalize())
+
+
+def slice_rows(slices: Sequence[Slice]) -> list[dict[str, object]]:
+    return [{"slice": one.name, "pairs": one.num, "of": one.num_all, "share": percent(one.share)} for one in slices]
 
 
 def finding_counts(found: Sequence[Finding]) -> str:

@@ -88,7 +88,7 @@ def examine_tokens(
         lengths(reader, read),
         trimmed(reader, config, read, slices=slices),
         cut_responses(reader, read, slices=slices),
-        same_tokens(read, slices=slices),
+        same_tokens(reader, read, slices=slices),
         split(candidates),
     ]
 
@@ -155,20 +155,26 @@ def trimmed(
         return passes("trimmed", f"Every pair fits into {reader.rules.max_tokens:,} tokens.", numbers=numbers)
     found = slices_of(flags, slices)
     where = concentration(found, num=num, num_all=len(read))
-    verb = "are too long and dropped" if drops else "are too long and lose the oldest of their prompt"
+    verb = "are too long and dropped" if drops else "are too long and lose the beginning of their prompt"
     sentence = f"{of_pairs(num, len(read))} {verb}{where}."
     if num <= MANY_TRIMMED * len(read):
         return replace(passes("trimmed", sentence, numbers=numbers), slices=found)
-    room = reader.positions is None or reader.positions > reader.rules.max_tokens
-    limit = "" if reader.positions is None else f", up to {reader.positions:,}"
     return Finding(
         check="trimmed",
         level=Level.WARN,
         sentence=sentence,
-        what_to_do=f"Raise max_tokens{limit}." if room else "Choose a backbone that takes longer texts.",
+        what_to_do=f"{_more_room(reader)}.",
         numbers=numbers,
         slices=found,
     )
+
+
+def _more_room(reader: Reader) -> str:
+    if reader.positions is None:
+        return "Raise max_tokens"
+    if reader.positions > reader.rules.max_tokens:
+        return f"Raise max_tokens, up to {reader.positions:,}"
+    return "Choose a backbone that takes longer texts"
 
 
 def cut_responses(reader: Reader, read: Sequence[PairTokens], *, slices: Sequence[Sequence[str]]) -> Finding:
@@ -180,14 +186,14 @@ def cut_responses(reader: Reader, read: Sequence[PairTokens], *, slices: Sequenc
     return Finding(
         check="cut_responses",
         level=Level.WARN,
-        sentence=f"{of_pairs(sum(flags), len(read))} lose the end of a response, the whole prompt before it{where}.",
-        what_to_do=f"Raise max_tokens above {reader.rules.max_tokens:,}, or set overflow=drop.",
+        sentence=f"{of_pairs(sum(flags), len(read))} lose their whole prompt and the end of a response{where}.",
+        what_to_do=f"{_more_room(reader)}, or set overflow=drop.",
         numbers={"pairs": sum(flags)},
         slices=found,
     )
 
 
-def same_tokens(read: Sequence[PairTokens], *, slices: Sequence[Sequence[str]]) -> Finding:
+def same_tokens(reader: Reader, read: Sequence[PairTokens], *, slices: Sequence[Sequence[str]]) -> Finding:
     """Pairs whose sides a model cannot tell apart: training leaves them out."""
     flags = [one.is_same for one in read]
     after = sum(one.is_same and one.trimmed for one in read)
@@ -201,7 +207,7 @@ def same_tokens(read: Sequence[PairTokens], *, slices: Sequence[Sequence[str]]) 
         level=Level.WARN,
         sentence=f"{of_pairs(sum(flags), len(read))} are the same on both sides {why} and left out"
         f"{concentration(found, num=sum(flags), num_all=len(read))}.",
-        what_to_do="Raise max_tokens." if after else "Look at them: they differ only in what the template strips.",
+        what_to_do=f"{_more_room(reader)}." if after else "Look at them: they differ only in what is stripped.",
         numbers=numbers,
         slices=found,
     )

@@ -160,13 +160,22 @@ class TestTrimming:
         assert [one.trimmed for one in read] == [True, True, False]
         assert found.level is Level.WARN
         assert found.numbers == {"pairs": 1}
+        assert found.what_to_do == f"Raise max_tokens, up to {tiny.DECODER_POSITIONS}, or set overflow=drop."
         assert [one.name for one in found.slices] == ["b"]
+
+    def test_more_tokens_than_the_backbone_takes_are_never_advised(self, decoder):
+        on = reads(decoder)
+        read = preflight.read_pairs(on, [Pair(tiny.user("red?"), LONG, "blue")])
+
+        found = preflight.cut_responses(on, read, slices=[["a"]])
+
+        assert found.what_to_do.startswith("Choose a backbone that takes longer texts")
 
     def test_sides_that_only_the_template_makes_equal_are_found(self, chat_decoder):
         on = reads(chat_decoder)
         read = preflight.read_pairs(on, [Pair(tiny.user("red?"), "blue", "blue  "), tiny.pair(1)])
 
-        found = preflight.same_tokens(read, slices=[["a"], ["a"]])
+        found = preflight.same_tokens(on, read, slices=[["a"], ["a"]])
 
         assert found.level is Level.WARN
         assert found.numbers == {"after_trimming": 0, "as_written": 1}
