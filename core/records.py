@@ -267,6 +267,34 @@ class SnapshotPair:
     weight: float = 1.0
     subset: str | None = None
 
+    @property
+    def is_tie(self) -> bool:
+        return self.p_tie > 0 and self.p_a == 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A pair that a run started now would freeze, or that still waits for a label.
+
+    Attributes:
+        p_a, p_tie: target as in a snapshot; nan where nobody labeled the pair.
+        consistency: of the votes behind its label; None where there is no label.
+        swapped: the file's a (or chosen) is the stored b.
+    """
+
+    pair_id: int
+    pair: Pair
+    part: Part
+    swapped: bool
+    p_a: float
+    p_tie: float
+    consistency: Consistency | None = None
+    subset: str | None = None
+
+    @property
+    def is_tie(self) -> bool:
+        return self.p_tie > 0 and self.p_a == 0.5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reward:

@@ -69,6 +69,11 @@ def named(conn: Connection, dataset_id: int) -> str:
     return str(conn.execute(select(datasets.c.name).where(datasets.c.id == dataset_id)).scalar_one())
 
 
+def version(conn: Connection, dataset_id: int) -> int:
+    """Rises with its pairs and labels, not with verdicts."""
+    return int(conn.execute(select(datasets.c.data_version).where(datasets.c.id == dataset_id)).scalar_one())
+
+
 def touch(conn: Connection, dataset_id: int) -> None:
     """Something of it changed: caches that key on its version are stale."""
     changed = update(datasets).where(datasets.c.id == dataset_id)

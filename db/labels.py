@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import ColumnElement, Connection, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, case, delete, func, or_, select
 
 from core.label import label_of
 from core.records import Consistency, Kind, Label, Order, Preference, Vote
@@ -87,6 +87,30 @@ def _labels(
     chosen = _votes_of(conn, votes.c.pair_id.in_(within) & votes.c.labeler_id.in_(versions))
     for pair_id, group in groupby(sorted(chosen, key=lambda row: row[0]), key=lambda row: row[0]):
         yield pair_id, label_of([vote for _, _, vote in group])
+
+
+def shown_votes(conn: Connection, *, labeler: str, dataset_id: int) -> pd.DataFrame:
+    """A labeler's decided votes whose shown order is known: pair_id, a_first (1 or 0), p_a (1 or 0)."""
+    versions = labeler_rows.newest_versions(conn, labeler, dataset_id=dataset_id)
+    published = select(imports.c.id).where(imports.c.published.is_not(None))
+    wanted = (
+        select(
+            votes.c.pair_id,
+            case((votes.c.shown == Order.AB.value, 1), else_=0).label("a_first"),
+            case((votes.c.preference == Preference.A.value, 1), else_=0).label("p_a"),
+        )
+        .join(memberships, memberships.c.pair_id == votes.c.pair_id)
+        .where(
+            _visible(dataset_id),
+            votes.c.labeler_id.in_(versions),
+            votes.c.shown.is_not(None),
+            votes.c.preference != Preference.TIE.value,
+            or_(votes.c.import_id.is_(None), votes.c.import_id.in_(published)),
+        )
+        .order_by(votes.c.id)
+    )
+    found = conn.execute(wanted)
+    return pd.DataFrame(found.all(), columns=list(found.keys()))
 
 
 def of_pair(conn: Connection, pair_id: int) -> list[tuple[str, Label]]:

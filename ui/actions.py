@@ -108,8 +108,6 @@ def settings_of(config: TrainConfig) -> dict[str, object]:
 
 def _check_work(kind: RunKind, settings: Mapping[str, object]) -> None:
     """What a run would say only after it started, said before it is queued."""
-    if kind is RunKind.PREFLIGHT:
-        config_from({key: value for key, value in settings.items() if key in {"backbone", "max_tokens"}})
     if kind is RunKind.SCORE:
         check_readable(Path(str(settings["file"])))
         check_writable(Path(str(settings["out"])))
@@ -123,7 +121,7 @@ def _check_work(kind: RunKind, settings: Mapping[str, object]) -> None:
 def start_work_on(
     store: Store, kind: RunKind, *, parent: int | None, dataset: str | None, settings: Mapping[str, object]
 ) -> int:
-    """Queue a run that works with a checkpoint: score, evaluate, export; or a preflight."""
+    """Queue a run that works with a checkpoint: score, evaluate, export."""
     _check_work(kind, settings)
     device = machine.device_named(str(settings.get("device", "auto")))
     with connect.read(store.engine) as conn:

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from core.config import EMBEDDED_BACKBONE, Method, config_from, config_from_toml
-from core.errors import BadConfig, NotFound, TiebreakError
+from core.config import Method, config_from, config_from_toml
+from core.errors import BadConfig, NotFound, RunFailed, TiebreakError
 from core.records import Kind, Part, RunKind, RunState
 from db import connect, datasets, labelers, runs
-from ui import actions, commands, demo_run, doctor, files, review, show
+from ui import actions, checks, commands, demo_run, doctor, files, review, show
 from ui.processes import Store, is_over, open_store, tend
 
 INTERRUPTED = 130  # as a shell says of Ctrl-C
@@ -98,19 +98,28 @@ def import_(  # noqa: PLR0913 - one parameter for each option
 
 
 @app.command()
-def preflight(
+def preflight(  # noqa: PLR0913 - one parameter for each option
     dataset: DatasetOption,
-    backbone: Annotated[str, typer.Option(help="minilm, a hub id or a local folder.")] = EMBEDDED_BACKBONE,
+    labeler: LabelerOption = None,
+    backbone: Annotated[str | None, typer.Option(help="minilm (default), a hub id or a local folder.")] = None,
+    method: Annotated[Method | None, typer.Option(help="probe (default), lora or full.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longer pairs are trimmed.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value; may be repeated.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Look at one dataset with one backbone before training: lengths, trimming, tokens, time."""
+    """Look for what would go wrong in training: tokens, template, trimming, labels, split. Exit 1 if a check fails."""
+    settings = training_settings(config, backbone=backbone, method=method, texts=set_ or [])
+    settings |= {} if max_tokens is None else {"max_tokens": max_tokens}
+    config_from(settings)  # a wrong key is said before a store is opened
     store = _open()
-    settings = {"backbone": backbone, "max_tokens": max_tokens}
-    run_id = actions.start_work_on(store, RunKind.PREFLIGHT, parent=None, dataset=dataset, settings=settings)
+    run_id = checks.start_preflight(store, dataset=dataset, labeler=labeler, settings=settings)
     run = _finished(store, run_id, json=json)
+    found = checks.findings_of(run)
     if not json:
-        show.table("preflight", [{"what": key, "value": value} for key, value in (run.metrics or {}).items()])
+        show.findings(found)
+    if fails := checks.sentence_of_fails(found):
+        raise RunFailed(fails)
 
 
 @app.command()

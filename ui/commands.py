@@ -34,12 +34,20 @@ def train_command(
     store: Store, *, dataset: str, labeler: str, settings: Mapping[str, object], name: str | None = None
 ) -> str:
     """`start_training` with the same arguments, as a command; settings at their default are left out."""
+    words = ["train", "--dataset", dataset, "--labeler", labeler, *_options(settings)]
+    return command(store, *words, *(["--name", name] if name else []))
+
+
+def preflight_command(store: Store, *, dataset: str, labeler: str, settings: Mapping[str, object]) -> str:
+    """`start_preflight` with the same arguments, as a command; settings at their default are left out."""
+    return command(store, "preflight", "--dataset", dataset, "--labeler", labeler, *_options(settings))
+
+
+def _options(settings: Mapping[str, object]) -> list[str]:
     defaults = TrainConfig()
     named = {"backbone", "method"}
-    words = ["train", "--dataset", dataset, "--labeler", labeler]
-    for key in sorted(named & settings.keys()):
-        words += [f"--{key}", str(settings[key])]
+    words = [word for key in sorted(named & settings.keys()) for word in (f"--{key}", str(settings[key]))]
     for key, value in settings.items():
         if key not in named and value != getattr(defaults, key):
             words += ["--set", f"{key}={value}"]
-    return command(store, *words, *(["--name", name] if name else []))
+    return words

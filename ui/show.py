@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core.errors import RunFailed
+from core.findings import Finding, Level, Slice
 from core.records import RunKind
 from db import runs
 from db.imports import ImportCounts
@@ -48,6 +50,58 @@ def table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     for row in rows:
         drawn.add_row(*(Text(cell(value)) for value in row.values()))
     console.print(drawn)
+
+
+_LEVEL_STYLE = {Level.FAIL: "bold red", Level.WARN: "yellow", Level.PASS: "green"}
+
+
+def findings(found: Sequence[Finding]) -> None:
+    """A line for each, fails first; what to do stands under its sentence."""
+    console = Console(highlight=False)
+    drawn = Table(box=None, show_header=False, pad_edge=False)
+    for one in found:
+        words = Text(one.sentence)
+        if one.what_to_do:
+            words.append(f"\n{one.what_to_do}", style="dim")
+        drawn.add_row(Text(one.level.value, style=_LEVEL_STYLE[one.level]), Text(one.check), words)
+    console.print(drawn)
+    console.print(finding_counts(found), markup=False)
+
+
+_CHECK_TITLES = {
+    "pooled_token": "Pooled token",
+    "pad_token": "Padding token",
+    "double_bos": "Begin token",
+    "template_clock": "Clock in the chat template",
+    "same_ending": "Endings in training and scoring",
+    "same_tokens": "Sides that are the same",
+    "cut_responses": "Cut responses",
+    "split": "Prompts on both sides of the split",
+    "training_set": "What is left to train on",
+    "file_position": "Position in the file",
+    "shown_position": "Always the first",
+    "longer": "Always the longer",
+}
+
+
+def check_title(check: str) -> str:
+    """What a check is called where people read."""
+    return _CHECK_TITLES.get(check, check.replace("_", " ").capitalize())
+
+
+def slice_rows(slices: Sequence[Slice]) -> list[dict[str, object]]:
+    return [{"slice": one.name, "pairs": one.num, "of": one.num_all, "share": percent(one.share)} for one in slices]
+
+
+def finding_counts(found: Sequence[Finding]) -> str:
+    """Such as `1 fail, 2 warnings, 12 passed`."""
+    counted_by = Counter(one.level for one in found)
+    named = [
+        (counted_by[Level.FAIL], counted(counted_by[Level.FAIL], "fail")),
+        (counted_by[Level.WARN], counted(counted_by[Level.WARN], "warning")),
+        (counted_by[Level.PASS], f"{counted_by[Level.PASS]:,} passed"),
+    ]
+    return ", ".join(words for number, words in named if number)
 
 
 def cell(value: object) -> str:

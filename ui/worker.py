@@ -3,7 +3,6 @@
 Compute, then write: no transaction is open across a model call. The run's row is the only channel to the pages.
 """
 
-import json
 import os
 import resource
 import socket
@@ -23,9 +22,10 @@ from sqlalchemy.exc import StatementError
 from core import formats
 from core.config import EMBEDDED_BACKBONE, Method, TrainConfig, config_from
 from core.errors import NotFound, RunFailed, TiebreakError
-from core.measure import calibration
+from core.findings import by_level
+from core.measure import calibration, checks
 from core.records import Pair, Part, Progress, Reward, RunKind, RunState, SnapshotPair, Step
-from db import connect, datasets, pairs, rewards, runs, snapshots
+from db import connect, datasets, labels, pairs, rewards, runs, snapshots, verdicts
 from ui import evaluation
 from ui.actions import checkpoint_of
 from ui.files import write_lines
@@ -34,6 +34,7 @@ from ui.processes import HEARTBEAT_SECONDS, Store, open_store, tend
 if TYPE_CHECKING:
     from core.engine.cache import Cache
     from core.engine.model import Loaded
+    from core.engine.preflight import PairTokens
     from core.engine.tokens import TokenPair
 
 FLUSH_SECONDS = 0.5
@@ -308,16 +309,46 @@ def _score_lines(
 
 
 def _preflight(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
-    from core.engine import preflight  # noqa: PLC0415 - seconds of import
+    from core.engine import preflight, reader, tokenizer_checks  # noqa: PLC0415 - seconds of import
 
+    config, dataset_id = config_from(run.config), _dataset_id(run)
+    pulse.say("collecting pairs and labels", 0, 0)
     with connect.read(store.engine) as conn:
-        ids = [member.pair_id for member in pairs.members(conn, _dataset_id(run))]
-        texts = [pair for _, pair in pairs.texts(conn, ids)]
-    pulse.say(f"reading {len(texts):,} pairs with {run.config['backbone']}", 0, 0)
-    limit = run.config.get("max_tokens")
-    max_tokens = None if limit is None else int(str(limit))
-    report = preflight.preflight(str(run.config["backbone"]), texts, max_tokens=max_tokens, device=run.device)
-    return Outcome(metrics=json.loads(json.dumps(asdict(report), default=str)))
+        facts = {"data_version": datasets.version(conn, dataset_id), "newest_verdict": verdicts.newest_id(conn)}
+        candidates = snapshots.candidates(conn, dataset_id=dataset_id, labeler=run.labeler, targets=config.targets)
+        num_unlabeled = 0
+        if run.labeler is not None:
+            votes = labels.shown_votes(conn, labeler=run.labeler, dataset_id=dataset_id)
+            num_unlabeled = snapshots.count(conn, dataset_id=dataset_id, labeler=run.labeler).num_without_label
+    if not candidates:
+        raise RunFailed(f"dataset {_dataset_name(store, run)} has no pair to look at")
+    pulse.say(f"loading the tokenizer of {config.backbone}", 0, 0)
+    reads = reader.load_reader(config)
+    every = [one.pair for one in candidates]
+    refused = tokenizer_checks.refused_turns(reads, every)
+    findings = [tokenizer_checks.turns(reads, every, refused, slices=[checks.slice_names(one) for one in candidates])]
+    kept = [one for one in candidates if tuple(turn.role for turn in one.pair.prompt) not in refused]
+    read: list[PairTokens] = []
+    for start in range(0, len(kept), preflight.CHUNK_PAIRS):
+        read += preflight.read_pairs(reads, [one.pair for one in kept[start : start + preflight.CHUNK_PAIRS]])
+        pulse.say(f"tokenizing pairs: {len(read):,} of {len(kept):,}", len(read), len(kept))
+        if pulse.stop_asked:
+            return Outcome(state=RunState.STOPPED)
+    pulse.say("checking", 0, 0)
+    if kept:
+        findings += tokenizer_checks.examine_tokenizer(reads, [one.pair for one in kept])
+        slices = [checks.slice_names(one) for one in kept]
+        findings += preflight.examine_tokens(reads, config, kept, read, slices=slices)
+    if run.labeler is None:
+        findings.append(checks.labels([], num_unlabeled=len(candidates)))
+    else:
+        findings += [
+            preflight.training_set(config, kept, read),
+            *checks.examine_pairs(candidates, votes, num_unlabeled=num_unlabeled),
+        ]
+    return Outcome(
+        metrics={**facts, "num_pairs": len(candidates), "findings": [asdict(one) for one in by_level(findings)]}
+    )
 
 
 def _export(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:

@@ -19,7 +19,8 @@ from transformers.masking_utils import sdpa_mask
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
 from core.engine.layout import Group, Row, num_tokens, pack, units_to_score
-from core.engine.model import Loaded, batch_of, is_decoder
+from core.engine.model import Loaded, batch_of
+from core.engine.reader import is_decoder
 
 BLOCKWISE = "tiebreak_blockwise"
 FLEX = "flex_attention"

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from core.records import Part, SnapshotPair
+from core.records import Candidate, Part, SnapshotPair
 
 LEAST_WORDS = 8
 MOST_PROMPTS = 3
@@ -18,7 +18,7 @@ class Leaks:
     repeated_responses: tuple[str, ...]
 
 
-def find_leaks(pairs: Sequence[SnapshotPair]) -> Leaks:
+def find_leaks(pairs: Sequence[SnapshotPair | Candidate]) -> Leaks:
     """A prompt in two parts, which only declared parts bring about, or a response of 8 or more words under two prompts.
 
     A response under more than 3 prompts is a stock phrase and links nothing.
@@ -43,5 +43,5 @@ def find_leaks(pairs: Sequence[SnapshotPair]) -> Leaks:
     return Leaks(pair_ids=frozenset(leaking), repeated_responses=tuple(sorted(repeated)))
 
 
-def _long(one: SnapshotPair) -> Iterable[str]:
+def _long(one: SnapshotPair | Candidate) -> Iterable[str]:
     return (text for text in (one.pair.response_a, one.pair.response_b) if len(text.split()) >= LEAST_WORDS)

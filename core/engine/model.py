@@ -7,27 +7,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedTokenizerBase,
-)
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-)
+from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from core.config import Method, TrainConfig
 from core.engine import adapters
 from core.engine import backbone as backbones
 from core.engine.objective import TieParameter
-from core.engine.tokens import DEFAULT_MAX_TOKENS, TokenRules, Tokens
-from core.errors import BadConfig, NotFound
-
-# Texts are trimmed by our own rule; a tokenizer that also warns about their length says nothing new.
-_UNLIMITED = 10**9
+from core.engine.reader import Reader, cannot_be_loaded, choose_pad_token, load_reader
+from core.engine.tokens import TokenRules, Tokens
 
 
 class RewardModel(nn.Module):
@@ -100,68 +87,49 @@ class Loaded:
 
 def load_backbone(config: TrainConfig, device: torch.device) -> Loaded:
     """A pretrained backbone with a fresh head, ready to train by `config.method`. Seeds the head by `config.seed`."""
-    found = backbones.resolve(config.backbone)
+    reader = load_reader(config)
     torch.manual_seed(config.seed)
     try:
-        architecture = AutoConfig.from_pretrained(found.path, trust_remote_code=False)
-        tokenizer = AutoTokenizer.from_pretrained(found.path, trust_remote_code=False, use_fast=True)
-        if not tokenizer.is_fast:
-            raise BadConfig(f"backbone {found.name!r} has no fast tokenizer (tokenizer.json), which Tiebreak needs")
         weights = adapters.frozen_weights(config, device) if config.method is Method.LORA else {"dtype": torch.float32}
-        model = (_decoder if is_decoder(architecture) else _encoder)(found, tokenizer, weights)
+        model = (_decoder if reader.rules.pooling == "last" else _encoder)(reader, weights)
     except (OSError, ValueError, SafetensorError) as error:
-        raise NotFound(f"backbone {found.name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
-    tokenizer.model_max_length = _UNLIMITED
+        raise cannot_be_loaded(reader.backbone, error) from None
     model.head.float()
     nn.init.normal_(model.head.weight, std=(model.head.in_features + 1) ** -0.5)
     _disable_dropout(model)
     _choose_trainable(model, config)
-    rules = TokenRules(
-        max_tokens=_max_tokens(architecture, config.max_tokens),
-        pooling=model.pooling,
-        append_eos=model.pooling == "last" and tokenizer.eos_token_id is not None,
+    return Loaded(
+        model=model.to(device),
+        tokenizer=reader.tokenizer,
+        rules=reader.rules,
+        device=device,
+        backbone=reader.backbone,
     )
-    return Loaded(model=model.to(device), tokenizer=tokenizer, rules=rules, device=device, backbone=found)
 
 
-def is_decoder(architecture: Any) -> bool:
-    """BERT can be a causal model too; what also has a masked-language head is an encoder here."""
-    kind = architecture.model_type
-    return kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-
-
-def _decoder(found: backbones.Backbone, tokenizer: PreTrainedTokenizerBase, weights: dict[str, Any]) -> RewardModel:
+def _decoder(reader: Reader, weights: dict[str, Any]) -> RewardModel:
     shell = AutoModelForSequenceClassification.from_pretrained(
-        found.path,
+        reader.backbone.path,
         num_labels=1,
         problem_type="regression",
         trust_remote_code=False,
         use_safetensors=True,
         **weights,
     )
-    ensure_pad_token(tokenizer, shell)
+    ensure_pad_token(reader.tokenizer, shell)
     return RewardModel(shell.base_model, shell.score, pooling="last", shell=shell)
 
 
-def _encoder(found: backbones.Backbone, tokenizer: PreTrainedTokenizerBase, weights: dict[str, Any]) -> RewardModel:
-    backbone = AutoModel.from_pretrained(found.path, trust_remote_code=False, use_safetensors=True, **weights)
-    if tokenizer.pad_token_id is None:
-        raise BadConfig(f"backbone {found.name!r} is an encoder whose tokenizer has no padding token")
+def _encoder(reader: Reader, weights: dict[str, Any]) -> RewardModel:
+    path = reader.backbone.path
+    backbone = AutoModel.from_pretrained(path, trust_remote_code=False, use_safetensors=True, **weights)
     head = nn.Linear(backbone.config.hidden_size, 1, bias=False)
     return RewardModel(backbone, head, pooling="mean")
 
 
 def ensure_pad_token(tokenizer: PreTrainedTokenizerBase, shell: Any) -> None:
-    """A padding id that no pooled position can have: public libraries pool the last id that is not padding."""
-    pooled = {tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id}
-    if tokenizer.pad_token is None or tokenizer.pad_token_id in pooled:
-        unused = [
-            str(token)
-            for token_id, token in tokenizer.added_tokens_decoder.items()
-            if token.special and token_id not in pooled and "pad" in str(token).lower()
-        ]
-        # Adds the token where the vocabulary lacks it; setting pad_token alone would name the unknown token's id.
-        tokenizer.add_special_tokens({"pad_token": unused[0] if unused else "[PAD]"})
+    """A padding id of its own, with a row in the embedding and a name in the config."""
+    choose_pad_token(tokenizer)
     if len(tokenizer) > shell.get_input_embeddings().num_embeddings:
         shell.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     shell.config.pad_token_id = tokenizer.pad_token_id
@@ -188,18 +156,6 @@ def _choose_trainable(model: RewardModel, config: TrainConfig) -> None:
     if config.method is Method.LORA:
         model.backbone = adapters.add(model.backbone, config)
     model.head.requires_grad_(True)  # noqa: FBT003 - torch's own signature
-
-
-def _max_tokens(architecture: Any, asked: int | None) -> int:
-    text = architecture.get_text_config()
-    positions = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)
-    limit = int(positions) if positions else DEFAULT_MAX_TOKENS
-    # RoBERTa counts positions from its padding id.
-    if text.model_type in {"roberta", "xlm-roberta", "camembert"}:
-        limit -= 2
-    if asked is not None and asked > limit:
-        raise BadConfig(f"max_tokens must be at most the model's {limit} positions, got {asked}")
-    return asked or min(DEFAULT_MAX_TOKENS, limit)
 
 
 def batch_of(loaded: Loaded, rows: Sequence[Tokens]) -> tuple[Tensor, Tensor]:

@@ -100,19 +100,15 @@ def prepare(config: TrainConfig, pairs: Sequence[SnapshotPair], tokens: Sequence
     kept: dict[Part, list[EncodedPair]] = {part: [] for part in Part}
     counted = {"ties": 0, "trimmed": 0, "dropped": 0, "same_after_trimming": 0, "ties_left_out": 0}
     for one, (a, b) in zip(pairs, tokens, strict=True):
-        is_tie = one.p_tie > 0 and one.p_a == 0.5
-        counted["ties"] += is_tie
+        counted["ties"] += one.is_tie
         if one.part is Part.TEST or one.pair_id in leaks.pair_ids:
             continue
         counted["trimmed"] += a.trimmed
-        if is_tie and config.ties is Ties.DROP:
-            counted["ties_left_out"] += 1
-        elif a.trimmed and config.overflow is Overflow.DROP:
-            counted["dropped"] += 1
-        elif a.input_ids == b.input_ids:
-            counted["same_after_trimming"] += 1
-        else:
+        why = why_left_out(config, is_tie=one.is_tie, trimmed=a.trimmed, is_same=a.input_ids == b.input_ids)
+        if why is None:
             kept[one.part].append(_encoded(one, a, b))
+        else:
+            counted[why] += 1
     if not kept[Part.TRAIN]:
         raise RunFailed(f"no pair of the train part is left to train on ({counted}, leaking {len(leaks.pair_ids)})")
     counts = Counts(
@@ -124,6 +120,19 @@ def prepare(config: TrainConfig, pairs: Sequence[SnapshotPair], tokens: Sequence
         **counted,
     )
     return Prepared(train=tuple(kept[Part.TRAIN]), valid=tuple(kept[Part.VALID]), counts=counts)
+
+
+def why_left_out(config: TrainConfig, *, is_tie: bool, trimmed: bool, is_same: bool) -> str | None:
+    """Why a pair is not trained on, by the name of its count in `Counts`; None where it is.
+
+    Args:
+        is_same: both sides are the same tokens.
+    """
+    if is_tie and config.ties is Ties.DROP:
+        return "ties_left_out"
+    if trimmed and config.overflow is Overflow.DROP:
+        return "dropped"
+    return "same_after_trimming" if is_same else None
 
 
 def write(prepared: Prepared, file: Path) -> None:

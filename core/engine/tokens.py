@@ -7,6 +7,7 @@ reward never comes from a difference in what was cut.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from core.errors import BadConfig
@@ -85,10 +86,12 @@ def encode(
     ]
 
 
-def encode_pairs(tokenizer: PreTrainedTokenizerBase, rules: TokenRules, pairs: Sequence[Pair]) -> list[TokenPair]:
+def encode_pairs(
+    tokenizer: PreTrainedTokenizerBase, rules: TokenRules, pairs: Sequence[Pair]
+) -> list[tuple[Encoded, Encoded]]:
     """Tokens of both sides of each pair, as `encode` has them: the tokenizer works on all texts in parallel."""
     made = _encode_all(tokenizer, rules, [(pair.prompt, side) for pair in pairs for side in _sides(pair)])
-    encoded: list[TokenPair] = list(zip(made[0::2], made[1::2], strict=True))
+    encoded = list(zip(made[0::2], made[1::2], strict=True))
     for place, pair in enumerate(pairs):
         if _too_long(encoded[place], rules):
             a, b = encode(tokenizer, rules, pair.prompt, _sides(pair))
@@ -106,9 +109,7 @@ def render(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message], respon
         turns = "".join(f"{turn.role.value}: {turn.content}\n\n" for turn in prompt)
         before = f"{turns}{Role.ASSISTANT.value}: "
         return before + response, len(before)
-    messages = [{"role": turn.role.value, "content": turn.content} for turn in prompt]
-    whole = tokenizer.apply_chat_template([*messages, {"role": "assistant", "content": response}], tokenize=False)
-    text = str(whole)
+    text = render_whole(tokenizer, prompt, response)
     eos = tokenizer.eos_token
     # ChatML ends in EOS and a newline; without this the newline would be what is pooled.
     if isinstance(eos, str) and text.rstrip().endswith(eos):
@@ -116,6 +117,23 @@ def render(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message], respon
     # Not within a closing EOS: a response "im" would be found in "<|im_end|>".
     end = len(text) - len(eos) if isinstance(eos, str) and text.endswith(eos) else len(text)
     return text, max(text.rfind(response.strip(), 0, end), 0)
+
+
+def render_whole(
+    tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message], response: str, **options: object
+) -> str:
+    """What the chat template itself makes of a prompt and a response; BadConfig if it refuses them.
+
+    Args:
+        options: of transformers' apply_chat_template: another chat_template, or variables that the template sees.
+    """
+    messages = [{"role": turn.role.value, "content": turn.content} for turn in prompt]
+    whole = [*messages, {"role": "assistant", "content": response}]
+    try:
+        return str(tokenizer.apply_chat_template(whole, tokenize=False, **options))
+    except TemplateError as error:
+        roles = ", ".join(turn.role.value for turn in prompt)
+        raise BadConfig(f"the chat template refuses a prompt with the turns {roles}: {error.message}") from None
 
 
 def _encode_all(

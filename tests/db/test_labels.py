@@ -114,3 +114,19 @@ def test_a_dataset_that_nobody_labeled_has_an_empty_frame_with_its_columns(engin
 
     assert found.empty
     assert list(found.columns) == labels.COLUMNS
+
+
+def test_votes_whose_shown_order_is_known_tell_what_stood_first(engine):
+    load(
+        engine,
+        [
+            voted(1, "one", vote("a", order=Order.AB), vote("a", order=Order.BA), vote("b", labeler="critic")),
+            voted(2, "two", vote("tie", order=Order.AB), vote("b")),
+        ],
+    )
+
+    with connect.read(engine) as conn:
+        found = labels.shown_votes(conn, labeler="judge", dataset_id=dataset_id(engine))
+
+    one, _ = pair_ids(engine)
+    assert found.to_dict("list") == {"pair_id": [one, one], "a_first": [1, 0], "p_a": [1, 1]}

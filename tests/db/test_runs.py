@@ -5,6 +5,7 @@ import pytest
 from core.errors import NotFound
 from core.records import RunKind, RunState, Step
 from db import connect, runs
+from tests.db.made import dataset_id, load, some
 
 ENDED = (RunState.FINISHED, RunState.STOPPED, RunState.FAILED)
 
@@ -53,6 +54,20 @@ def test_a_run_is_claimed_once(engine):
     assert (run.state, run.pid, run.host) == (RunState.RUNNING, 1, "here")
     assert run.started is not None
     assert run.heartbeat is not None
+
+
+def test_runs_of_a_dataset_and_a_labeler_are_found_whatever_their_state(engine):
+    load(engine, some(1))
+    mine = {"dataset_id": dataset_id(engine), "kind": RunKind.PREFLIGHT}
+    first, _ = add(engine, labeler="judge", **mine), add(engine, labeler="critic", **mine)
+    unlabeled, _ = add(engine, **mine), add(engine, labeler="judge", dataset_id=dataset_id(engine))
+    last = add(engine, labeler="judge", **mine)
+    finish(engine, first, RunState.FAILED)
+
+    with connect.read(engine) as conn:
+        found = [runs.of_dataset(conn, dataset_id(engine), kind=RunKind.PREFLIGHT, labeler=w) for w in ("judge", None)]
+
+    assert [[run.id for run in runs_] for runs_ in found] == [[last, first], [unlabeled]]
 
 
 def test_runs_start_in_the_order_they_came_unless_moved(engine):

@@ -1,3 +1,4 @@
+import math
 import random
 
 import pytest
@@ -5,7 +6,7 @@ from sqlalchemy import func, select
 
 from core.config import Targets
 from core.errors import NotFound
-from core.records import Origin, Part
+from core.records import Consistency, Origin, Part
 from db import connect, datasets, snapshots
 from db.schema import snapshots as snapshot_table
 from tests.db.made import dataset_id, decide, load, pair_ids, some, vote, voted
@@ -213,3 +214,31 @@ def test_pairs_whose_text_was_purged_are_left_out(engine):
 def test_a_snapshot_that_is_not_there_is_named(engine):
     with connect.read(engine) as conn, pytest.raises(NotFound, match="no snapshot 7 in the store"):
         snapshots.counts(conn, 7)
+
+
+@pytest.mark.parametrize("labeler", ["judge", "ai"])
+def test_candidates_are_what_freezing_would_hold(five, labeler):
+    for pair_id, decision in zip(pair_ids(five), ["b", "tie", "drop", None, "a"], strict=True):
+        if decision:
+            decide(five, pair_id, decision)
+
+    with connect.read(five) as conn:
+        found = snapshots.candidates(conn, dataset_id=dataset_id(five), labeler=labeler, targets=Targets.SOFT)
+        frozen = snapshots.pairs(conn, freeze(five, labeler=labeler).id)
+
+    assert {(one.pair_id, one.pair, one.p_a, one.p_tie, one.part) for one in found} == {
+        (one.pair_id, one.pair, one.p_a, one.p_tie, one.part) for one in frozen
+    }
+    # In the file's order; what a verdict decided is no conflict of the labeler any more.
+    assert [one.pair_id for one in found] == [one for one in pair_ids(five) if one != pair_ids(five)[2]]
+    assert {one.pair_id: one.consistency for one in found if one.consistency} == {
+        pair_ids(five)[3]: Consistency.REPEAT_SPLIT
+    }
+
+
+def test_without_a_labeler_every_pair_is_a_candidate_without_a_target(five):
+    with connect.read(five) as conn:
+        found = snapshots.candidates(conn, dataset_id=dataset_id(five), labeler=None, targets=Targets.SOFT)
+
+    assert [one.pair_id for one in found] == pair_ids(five)
+    assert all(math.isnan(one.p_a) and one.consistency is None for one in found)

@@ -370,8 +370,41 @@ def test_doctor_finds_the_store_sound(workshop):
     assert checks["store"]["value"] == str(workshop.store)
 
 
-def test_preflight_tells_the_lengths_before_training(workshop):
-    assert answer(workshop.store, "preflight", "--dataset", "things")["state"] == "finished"
+def test_preflight_lists_findings_fails_first(workshop):
+    found = answer(workshop.store, "preflight", "--dataset", "things", "--max-tokens", 16)
+
+    assert found["state"] == "finished"
+    assert found["num_pairs"] == NUM_PAIRS
+    keys = {"check", "level", "sentence", "what_to_do", "numbers", "slices"}
+    assert all(one.keys() == keys for one in found["findings"])
+    levels = [one["level"] for one in found["findings"]]
+    assert levels == sorted(levels, key=["fail", "warn", "pass"].index)
+    by_check = {one["check"]: one for one in found["findings"]}
+    # Every pair has more than 16 tokens with its prompt: 7 words of a prompt and 7 and more of a response.
+    assert by_check["trimmed"]["numbers"] == {"trimmed": NUM_PAIRS}
+    assert by_check["labels"]["numbers"] == {"labeled": NUM_PAIRS, "unlabeled": 0}
+
+
+def test_preflight_says_what_stands_in_the_way_and_exits_with_1(tmp_path):
+    store = tmp_path / "store.db"
+    rows = [{"prompt": f"{n}?", "response_a": f"Yes {n}.", "response_b": f"No {n}."} for n in range(3)]
+    answer(store, "import", write_lines(tmp_path / "bare.jsonl", rows))
+
+    result = tiebreak(store, "preflight", "--dataset", "bare")
+
+    assert one_sentence(result) == "preflight failed 1 check (labels); mend it before you train"
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("fail  labels")
+    assert "None of the 3 pairs has a label" in lines[0]
+    # The texts are looked at all the same.
+    assert any(line.startswith("pass  pooled_token") for line in lines)
+    assert lines[-1].startswith("1 fail, ")
+
+
+def test_preflight_takes_the_labeler_that_training_would(workshop):
+    assert "no labeler 'nobody'" in one_sentence(
+        tiebreak(workshop.store, "preflight", "--dataset", "things", "--labeler", "nobody")
+    )
 
 
 def test_without_json_a_person_reads_words(workshop):

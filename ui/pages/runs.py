@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.records import RunKind, RunState
 from db import connect, datasets, runs
-from ui import actions, plots, processes, show, state, widgets
+from ui import actions, checks, findings, plots, processes, show, state, widgets
 
 CHART = {"displayModeBar": False}
 
@@ -125,6 +125,10 @@ if metrics.get("accuracy"):
     for who, other in others.items():
         measured, below = widgets.accuracy_words(other)
         st.caption(widgets.plain(f"Against {who}: {measured} ({below})"))
+
+if found := checks.findings_of(run):
+    st.subheader("What the check found")
+    findings.rows(found)
 
 with st.expander("Settings and files"):
     widgets.details(

@@ -6,7 +6,7 @@ from core.config import EMBEDDED_BACKBONE, Method, Overflow, Targets, Ties, Trai
 from core.errors import TiebreakError
 from core.records import Part
 from db import connect, labelers
-from ui import actions, commands, machine, show, state, widgets
+from ui import actions, commands, findings, machine, show, state, widgets
 
 METHODS = {
     Method.PROBE: "Probe: a head on the frozen backbone. Its features are computed once, then a run takes seconds.",
@@ -106,6 +106,8 @@ if unheld and every:
         f"No pair is held out {' or '.join(unheld)}. "
         "1 prompt in 10 goes to each; import pairs of more prompts, or a file as the missing part."
     )
+findings.check_section(dataset=here.name, labeler=labeler, settings=settings)
+st.divider()
 with st.container(horizontal=True):
     start = st.button("Start training", key="train_start", type="primary", disabled=plan.parts[Part.TRAIN] == 0)
     widgets.twin(

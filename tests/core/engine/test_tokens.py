@@ -195,3 +195,11 @@ def test_prompt_whose_first_character_is_several_tokens_can_be_trimmed(load, dec
 def test_max_tokens_below_what_the_template_takes_is_one_sentence(load, chat_decoder):
     with pytest.raises(BadConfig, match="max_tokens"):
         encoded(load(chat_decoder), tiny.user("red?"), "blue.", max_tokens=5)
+
+
+def test_conversation_that_the_template_refuses_is_one_sentence(load, chat_decoder):
+    loaded = load(chat_decoder)
+    loaded.tokenizer.chat_template = "{{ raise_exception('System role not supported') }}"
+
+    with pytest.raises(BadConfig, match="refuses a prompt with the turns user: System role not supported"):
+        encoded(loaded, tiny.user("red?"), "blue.")
