@@ -12,7 +12,7 @@ help:
 	@echo "make app     the app on your own store"
 	@echo "make test    all tests"
 	@echo "make check   lint, types and layers"
-	@echo "make bench   the benchmarks"
+	@echo "make bench   the benchmarks that need no data (DATA=FOLDER runs those on real preference data too)"
 
 setup: $(STAMP)
 
@@ -44,4 +44,4 @@ check: setup
 
 bench: setup
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,bench]"
-	@$(BIN)/python -m tests.benchmarks
+	@$(BIN)/python -m tests.benchmarks $(NAMES) $(if $(DATA),--data $(DATA)) $(if $(KEEP),--keep $(KEEP))

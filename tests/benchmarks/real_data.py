@@ -1,8 +1,9 @@
 """Import, train, evaluate and triage real preference data; prints one line of JSON a stage.
 
-    .venv/bin/python tests/benchmarks/real_data.py DATA_FOLDER [NAME ...] [--methods probe lora] [--out FILE]
+    .venv/bin/python tests/benchmarks/real_data.py DATA_FOLDER [NAME ...] [--methods probe lora full] [--out FILE]
 
-Each NAME has its own store in a temporary folder, so that no cached feature makes a later number better.
+Each NAME and method has its own store in a temporary folder, so that no cached feature makes a later number better.
+With --pairs all methods have the same seeded pairs of the training file, so that they compare.
 """
 
 import argparse
@@ -16,7 +17,14 @@ import tempfile
 import time
 from pathlib import Path
 
-LORA_PAIRS = 1500
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from core.config import Method, TrainConfig
+from core.engine.model import load_backbone
+
+LORA_PAIRS = 1500  # where --pairs says nothing, of lora and full
 SEED = 0
 # name: (files with the part they declare, labeler)
 DATASETS: dict[str, tuple[list[tuple[str, str | None]], str]] = {
@@ -60,26 +68,31 @@ def numbers(result: dict) -> dict:
     }
 
 
-def measure(name: str, data: Path, method: str) -> list[dict]:
+def trainable_parameters(method: str) -> int:
+    model = load_backbone(TrainConfig(method=Method(method)), torch.device("cpu")).model
+    return sum(one.numel() for one in model.parameters() if one.requires_grad)
+
+
+def measure(name: str, data: Path, method: str, *, pairs: int | None, settings: list[str]) -> list[dict]:
     files, labeler = DATASETS[name]
+    count = LORA_PAIRS if pairs is None and method != "probe" else pairs
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store.db"
         for file, part in files:
             source = data / file
-            if method == "lora" and part is None:
-                source = sampled(source, Path(folder), LORA_PAIRS)
+            if count is not None and part is None:
+                source = sampled(source, Path(folder), count)
             declared = [] if part is None else ["--split", part]
             counts, seconds = tiebreak(store, "import", str(source), "--dataset", name, *declared)
             rate = counts["added"] / seconds
             lines.append({"stage": f"import {file}", **counts, "seconds": seconds, "pairs_per_second": rate})
-        settings = ["--set", "epochs=1"] if method == "lora" else []
-        result, seconds = tiebreak(
-            store, "train", "--dataset", name, "--labeler", labeler, "--method", method, *settings
-        )
-        lines.append({"stage": f"train {method}", **numbers(result), "seconds": seconds})
+        told = [word for setting in settings for word in ("--set", setting)]
+        result, seconds = tiebreak(store, "train", "--dataset", name, "--labeler", labeler, "--method", method, *told)
+        trained = {"trainable_parameters": trainable_parameters(method), "seconds": seconds}
+        lines.append({"stage": f"train {method}", **numbers(result), **trained})
         if method == "probe":
-            _, seconds = tiebreak(store, "train", "--dataset", name, "--labeler", labeler)
+            _, seconds = tiebreak(store, "train", "--dataset", name, "--labeler", labeler, *told)
             lines.append({"stage": "train probe again, features cached", "seconds": seconds})
             _, seconds = tiebreak(store, "triage", "--dataset", name, "--labeler", labeler, "--top", "10")
             lines.append({"stage": "triage, features cached", "seconds": seconds})
@@ -90,12 +103,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("names", nargs="*", default=list(DATASETS))
-    parser.add_argument("--methods", nargs="+", default=["probe", "lora"])
+    parser.add_argument("--methods", nargs="+", default=["probe", "lora"], choices=list(Method))
+    parser.add_argument("--pairs", type=int, help="rows of the training file that every method has")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every training")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     for name in arguments.names:
         for method in arguments.methods:
-            for line in measure(name, arguments.data, method):
+            for line in measure(name, arguments.data, method, pairs=arguments.pairs, settings=arguments.set):
                 text = json.dumps(line)
                 sys.stdout.write(text + "\n")
                 sys.stdout.flush()

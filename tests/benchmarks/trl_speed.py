@@ -1,12 +1,13 @@
 """Time TRL's RewardTrainer beside Tiebreak's engine on one CPU machine: same weights, tokens, pairs a step, float32.
 
-    .venv/bin/python tests/benchmarks/trl_speed.py DATA_FOLDER [NAME ...] [--steps N] [--rounds N] [--parts loss]
+    python tests/benchmarks/trl_speed.py DATA_FOLDER [NAME ...] [--steps N] [--rounds N] [--kept FOLDER] [--parts loss]
 
 The model is a Llama with random weights, the tokenizer the embedded backbone's. In a round all sides train on the same
 pairs, in turn (A B C A B C ...), an epoch of a few optimizer steps. Those pairs are evenly spread batches of TRL's own
 length-grouped plan for the whole file, so that its grouping is as good as on the whole file however few are run; the
-other sides order the same pairs as they always do. For a file of groups they are evenly spread units of the engine's
-plan, so there TRL groups by length among these pairs only.
+other sides order the same pairs as they always do. For a file of groups they are evenly spread steps of the engine's
+plan, so there TRL groups by length among these pairs only. With --kept, rounds lie in a folder and are not run again:
+a call runs those that fit in 3 minutes, the next one goes on, and each prints the table of all that are there.
 
     as it comes   TRL's defaults: gradient checkpointing, random order, fused AdamW; only precision and device are set
     at its best   the same without gradient checkpointing, grouped by length, the whole step in one batch
@@ -34,7 +35,8 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +82,7 @@ class Data:
 
 DATASETS = {
     "hh_helpful": Data(file="hh_helpful_train.jsonl.gz", count=1352, steps=3),
-    "alpaca_eval": Data(file="alpaca_eval_train.jsonl.gz", count=1500, steps=3, rounds=2),
+    "alpaca_eval": Data(file="alpaca_eval_train.jsonl.gz", count=1500, steps=3, grouped=True),
     "ukp_convarg": Data(file="ukp_convarg.jsonl.gz", count=2000, steps=6, grouped=True),
 }
 SIDES = AS_IT_COMES, OURS, AT_ITS_BEST = "TRL as it comes", "Tiebreak", "TRL at its best"
@@ -89,7 +91,7 @@ MOST_SECONDS = 180  # no round is begun that would end later
 MAX_TOKENS = 1024
 LEARNING_RATE = 1e-4  # TRL's default
 LOSS_PAIRS_A_STEP = 2
-ROW_TOKENS = 1024
+ROW_TOKENS = 2048  # as the engine has it on a CPU
 TEXTS_A_BATCH = 32
 
 
@@ -121,6 +123,28 @@ class Epoch:
     @property
     def num_tokens(self) -> int:
         return sum(rows * tokens for rows, tokens in self.shapes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What all sides did with the same pairs.
+
+    Attributes:
+        rates: of the matrix product before the first side and after each, floating-point operations a second.
+        load: average of the machine's minute before.
+    """
+
+    epochs: dict[str, Epoch]
+    rates: tuple[float, ...]
+    load: float
+
+
+def round_from(kept: dict[str, Any]) -> Round:
+    return Round(
+        epochs={side: Epoch(**epoch) for side, epoch in kept["epochs"].items()},
+        rates=tuple(kept["rates"]),
+        load=kept["load"],
+    )
 
 
 @dataclass(slots=True)
@@ -260,13 +284,13 @@ def chosen_pairs(bench: Bench, pool: Sequence[EncodedPair], count: int) -> list[
 
 
 def chosen_groups(bench: Bench, pool: Sequence[EncodedPair], count: int) -> list[list[EncodedPair]]:
-    """Evenly spread units of the engine's plan for the pool."""
-    full = [unit for unit in planned(bench, pool) if len(unit) == bench.pairs_a_step]
-    return spread(full, count)
+    """Evenly spread steps of the engine's plan for the pool."""
+    stepped = [[pair for unit in step for pair in unit] for step in planned(bench, pool)]
+    return spread([step for step in stepped if len(step) == bench.pairs_a_step], count)
 
 
-def planned(bench: Bench, pairs: Sequence[EncodedPair]) -> list[list[EncodedPair]]:
-    """The units of shared prompts that the engine makes of an epoch."""
+def planned(bench: Bench, pairs: Sequence[EncodedPair]) -> list[list[list[EncodedPair]]]:
+    """The units of shared prompts that the engine makes of an epoch, by step."""
     groups = group_pairs(pairs)
     units = layout.units_to_train(
         [group.texts for group in groups],
@@ -276,7 +300,9 @@ def planned(bench: Bench, pairs: Sequence[EncodedPair]) -> list[list[EncodedPair
         seed=0,
     )
     stepped = layout.steps(units, pairs_a_step=bench.pairs_a_step, seed=0)
-    return [[pairs[groups[unit.group].places[pair.index]] for pair in unit.pairs] for step in stepped for unit in step]
+    return [
+        [[pairs[groups[unit.group].places[pair.index]] for pair in unit.pairs] for unit in step] for step in stepped
+    ]
 
 
 def padded_operations(bench: Bench, shapes: Sequence[tuple[int, int]]) -> float:
@@ -287,7 +313,7 @@ def padded_operations(bench: Bench, shapes: Sequence[tuple[int, int]]) -> float:
 def shared_work(bench: Bench, pairs: Sequence[EncodedPair]) -> tuple[int, float]:
     """Tokens and operations of a forward pass in which each unit's prompt is computed once and nothing is padded."""
     tokens, operations = 0, 0.0
-    for unit in planned(bench, pairs):
+    for unit in chain.from_iterable(planned(bench, pairs)):
         texts = list({tuple(side.input_ids) for pair in unit for side in (pair.a, pair.b)})
         shared = layout.shared_prefix(texts)
         squares = sum(len(text) ** 2 for text in texts) - (len(texts) - 1) * shared**2
@@ -407,42 +433,63 @@ def whole_file(bench: Bench, pool: Sequence[EncodedPair]) -> dict[str, float]:
     }
 
 
-def measure_speed(bench: Bench, prepared: Prepared, rounds: list[list[EncodedPair]]) -> Iterator[str]:
-    epochs: dict[str, list[Epoch]] = {side: [] for side in SIDES}
-    shares: dict[str, list[float]] = {side: [] for side in SIDES}
-    rates = [matrix_product_rate()]
-    began = time.perf_counter()
+def run_round(bench: Bench, prepared: Prepared, pairs: list[EncodedPair], *, seed: int) -> Round:
+    """All sides on the same pairs, in turn."""
+    load, epochs, rates = os.getloadavg()[0], {}, [matrix_product_rate()]
+    for side in SIDES:
+        epochs[side] = run_side(bench, side, replace(prepared, train=tuple(pairs)), seed=seed)
+        rates.append(matrix_product_rate())
+        sys.stderr.write(f"round {seed + 1}, {side}: {epochs[side].seconds:.1f} s for {len(pairs)} pairs\n")
+    return Round(epochs=epochs, rates=tuple(rates), load=load)
+
+
+def run_rounds(
+    bench: Bench, prepared: Prepared, rounds: Sequence[list[EncodedPair]], kept: Path
+) -> list[tuple[list[EncodedPair], Round]]:
+    """The rounds that are kept and those that fit in the time, with their pairs."""
+    kept.mkdir(parents=True, exist_ok=True)
+    began, num_run, done = time.perf_counter(), 0, []
     for seed, pairs in enumerate(rounds):
-        if seed and (time.perf_counter() - began) * (seed + 1) / seed > MOST_SECONDS:
-            rounds = rounds[:seed]
-            break
-        for side in SIDES:
-            epoch = run_side(bench, side, replace(prepared, train=tuple(pairs)), seed=seed)
-            rates.append(matrix_product_rate())
-            epochs[side].append(epoch)
-            sys.stderr.write(f"round {seed + 1}, {side}: {epoch.seconds:.1f} s for {len(pairs)} pairs\n")
-            used = 6 * bench.weights * epoch.num_tokens / epoch.seconds
-            shares[side].append(used / statistics.mean(rates[-2:]))
-    count = sum(map(len, rounds))
-    yield f"rounds in {MOST_SECONDS} s: {len(rounds)}"
-    work = [shared_work(bench, pairs) for pairs in rounds]
-    yield f"torch.mm, GFLOP/s: {told([rate / 1e9 for rate in rates])}"
+        file = kept / f"{len(pairs)}-pairs-{bench.pairs_a_step}-a-step-round-{seed}.json"
+        if not file.exists():
+            if num_run and (time.perf_counter() - began) * (num_run + 1) / num_run > MOST_SECONDS:
+                continue
+            num_run += 1
+            file.write_text(json.dumps(asdict(run_round(bench, prepared, pairs, seed=seed))))
+        done.append((pairs, round_from(json.loads(file.read_text()))))
+    return done
+
+
+def measure_speed(bench: Bench, prepared: Prepared, rounds: list[list[EncodedPair]], kept: Path) -> Iterator[str]:
+    done = run_rounds(bench, prepared, rounds, kept)
+    count = sum(len(pairs) for pairs, _ in done)
+    work = [shared_work(bench, pairs) for pairs, _ in done]
+    loads = [one.load for _, one in done]
+    yield f"rounds: {len(done)} of {len(rounds)}; load average before each {min(loads):.1f} to {max(loads):.1f}"
+    yield f"torch.mm, GFLOP/s: {told([rate / 1e9 for _, one in done for rate in one.rates])}"
     yield (
-        f"tokens a pair: {sum(pair.num_tokens for pairs in rounds for pair in pairs) / count:.0f} as two texts, "
+        f"tokens a pair: {sum(pair.num_tokens for pairs, _ in done for pair in pairs) / count:.0f} as two texts, "
         f"{sum(tokens for tokens, _ in work) / count:.0f} in the ideal\n"
     )
     yield "| side | pairs/s | tokens computed a pair | share of the matrix-product rate |\n|---|---|---:|---|"
-    for side in SIDES:
-        found = [len(pairs) / one.seconds for pairs, one in zip(rounds, epochs[side], strict=True)]
-        computed = sum(one.num_tokens for one in epochs[side]) / count
-        yield f"| {side} | {told(found)} | {computed:.0f} | {told(shares[side])} |"
+    for place, side in enumerate(SIDES):
+        epochs = [one.epochs[side] for _, one in done]
+        found = [len(pairs) / epoch.seconds for (pairs, _), epoch in zip(done, epochs, strict=True)]
+        used = [6 * bench.weights * epoch.num_tokens / epoch.seconds for epoch in epochs]
+        shares = [
+            rate / statistics.mean(one.rates[place : place + 2]) for rate, (_, one) in zip(used, done, strict=True)
+        ]
+        computed = sum(epoch.num_tokens for epoch in epochs) / count
+        yield f"| {side} | {told(found)} | {computed:.0f} | {told(shares)} |"
     yield "\n| Tiebreak beside | measured | ideal | measured of ideal | ideal, whole file |\n|---|---|---|---|---:|"
     of_all = whole_file(bench, prepared.train)
     for side, passes in ((AS_IT_COMES, 4), (AT_ITS_BEST, 3)):
-        both = zip(epochs[side], epochs[OURS], work, strict=True)
         pairs_of = [
-            (trl.seconds / ours.seconds, passes * padded_operations(bench, trl.shapes) / (3 * operations))
-            for trl, ours, (_, operations) in both
+            (
+                one.epochs[side].seconds / one.epochs[OURS].seconds,
+                passes * padded_operations(bench, one.epochs[side].shapes) / (3 * operations),
+            )
+            for (_, one), (_, operations) in zip(done, work, strict=True)
         ]
         of_ideal = told([measured / ideal for measured, ideal in pairs_of])
         measured, ideal = (told([one[at] for one in pairs_of]) for at in (0, 1))
@@ -528,7 +575,8 @@ def measure(bench: Bench, name: str, arguments: argparse.Namespace) -> Iterator[
     yield f"{num_rounds} rounds of {steps} steps; load average before {os.getloadavg()}"
     began = time.perf_counter()
     if "speed" in arguments.parts:
-        yield from measure_speed(bench, prepared, rounds)
+        with tempfile.TemporaryDirectory() as folder:
+            yield from measure_speed(bench, prepared, rounds, (arguments.kept or Path(folder)) / name)
     if "score" in arguments.parts:
         some = random.Random(0).sample(rounds[0], len(rounds[0]))
         yield from measure_scoring(bench, [(pair.pair_id, texts[pair.pair_id]) for pair in some], num_rounds)
@@ -543,6 +591,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(DATASETS))
     parser.add_argument("--steps", type=int, help="optimizer steps a round, at least 3 for TRL's usual padding")
     parser.add_argument("--rounds", type=int)
+    parser.add_argument("--kept", type=Path, help="folder of the rounds so far; made where it is absent")
     parser.add_argument("--pairs", type=int, default=8, help="pairs in an optimizer step")
     parser.add_argument("--loss-steps", type=int, default=50)
     parser.add_argument("--parts", nargs="+", default=["speed", "score"], choices=["speed", "score", "loss"])
