@@ -8,9 +8,10 @@ from enum import StrEnum
 from functools import cached_property
 
 from core.errors import BadConfig
-from core.records import Order, Pair, Preference
+from core.records import Kind, Order, Pair, Preference, Vote
 
 MOST_LOGIT = 6.0  # a judge's probability of 0 or 1 is its rounding, not its knowledge: sigmoid(6) = .9975
+MOST_STRENGTH = 3  # of a verdict: 0 equal, 1 slightly better, 2 better, 3 far better
 _KEY_VERSION = 1  # of what a request's key covers
 
 
@@ -235,6 +236,24 @@ class Answer:
     rationale: str | None = None
     contradicts: bool = False
     by_principle: tuple[PrincipleVerdict, ...] = ()
+
+
+def vote_of(answer: Answer, request: Request, labeler: str) -> Vote:
+    """The vote of an answer that is ok, in the pair's stored order."""
+    assert answer.preference is not None  # an answer that is ok has one
+    alone = request.principles[0] if len(request.principles) == 1 else None
+    shown = Vote(
+        labeler=labeler,
+        kind=Kind.AI,
+        preference=answer.preference,
+        p_a=answer.p_first,
+        strength=None if answer.strength is None else answer.strength / MOST_STRENGTH,
+        order=Order.AB,
+        rationale=answer.rationale,
+        principle=None if alone is None else alone.id,
+        weight=1.0 if alone is None else alone.weight,
+    )
+    return shown if request.order is Order.AB else shown.swapped()
 
 
 def key_of(*, labeler: str, pair: Pair, order: Order, principles: Sequence[Principle] = (), repeat: int = 0) -> str:

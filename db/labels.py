@@ -153,6 +153,8 @@ def _votes_of(
                 strength=row.strength,
                 order=None if row.shown is None else Order(row.shown),
                 rationale=row.rationale,
+                principle=row.principle,
+                weight=row.weight,
             ),
         )
 

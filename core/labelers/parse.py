@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from core.judging import Answer, Attempt, Mode, PrincipleVerdict, Request, Status
-from core.labelers.prompt import LETTERS, MOST_STRENGTH
+from core.judging import MOST_STRENGTH, Answer, Attempt, Mode, PrincipleVerdict, Request, Status
+from core.labelers.prompt import LETTERS
 from core.records import Preference
 
 VERSION = 1  # of the readings below; votes of an older one can be read again from their attempts

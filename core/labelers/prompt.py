@@ -4,11 +4,10 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from core.judging import Mode, Principle, Request
+from core.judging import MOST_STRENGTH, Mode, Principle, Request
 from core.records import Message, Role
 
 LETTERS = ("A", "B")  # of the response shown first and second
-MOST_STRENGTH = 3
 
 _RULES = """\
 You compare two responses to the same request and decide which one is better.
