@@ -19,6 +19,9 @@ class Labeler(Protocol):
     @property
     def mode(self) -> Mode: ...
 
+    def check(self) -> None:
+        """Whether it can be asked at all, before anything is; costs nothing. Raises TiebreakError."""
+
     def attempts(self, requests: Iterable[Request]) -> Iterator[Attempt]:
         """Ask; every call comes back as an attempt, in the order in which calls end, and the last of a request says so.
 
@@ -27,8 +30,16 @@ class Labeler(Protocol):
         """
 
 
-def labeler_of(config: LabelerConfig) -> Labeler:
-    """The labeler that a config describes; optional libraries are imported here. Raises BadConfig."""
+def labeler_of(config: LabelerConfig, *, in_flight: int = 8) -> Labeler:
+    """The labeler that a config describes; what it needs is imported here. Raises BadConfig.
+
+    Args:
+        in_flight: requests at a time, of a labeler that waits for a server.
+    """
+    if config.source is Source.OPENAI:
+        from core.labelers.openai_api import ChatServer  # noqa: PLC0415 - a second of import
+
+        return ChatServer(config, most_in_flight=in_flight)
     if config.source is Source.RULE:
         return Rule(rule=config.model, keyword=config.keyword, seed=config.seed)
     if config.source is Source.SIMULATED:

@@ -32,6 +32,9 @@ class Rule:
                 f"the rule keyword needs a keyword and no other does, got {self.rule!r} with {self.keyword!r}"
             )
 
+    def check(self) -> None:
+        """It needs nothing."""
+
     def attempts(self, requests: Iterable[Request]) -> Iterator[Attempt]:
         for request in requests:
             reply = json.dumps({"winner": _RULES[self.rule](self, request)})

@@ -41,6 +41,9 @@ class Simulated:
             if not 0 <= getattr(self, name) < 1:
                 raise BadConfig(f"{name} of a simulated labeler must be in [0, 1), got {getattr(self, name):g}")
 
+    def check(self) -> None:
+        """It needs nothing."""
+
     def attempts(self, requests: Iterable[Request]) -> Iterator[Attempt]:
         for request in requests:
             yield self._attempt(request)
