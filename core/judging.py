@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -204,6 +204,37 @@ class Attempt:
     tokens_out: int | None = None
     cost: float | None = None
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """US dollars for a million tokens, as somebody looked them up on a day (an ISO date)."""
+
+    model: str
+    tokens_in: float
+    tokens_cached: float
+    tokens_out: float
+    as_of: str
+
+    def __post_init__(self) -> None:
+        for name in ("tokens_in", "tokens_cached", "tokens_out"):
+            if not 0 <= getattr(self, name) < 10_000:
+                raise BadConfig(
+                    f"a price must be in [0, 10000) US dollars for a million tokens, got {getattr(self, name)}"
+                )
+
+    def of(self, tokens_in: float, tokens_out: float, tokens_cached: float = 0.0) -> float:
+        """What a call costs; cached tokens are among those that went in."""
+        fresh = tokens_in - tokens_cached
+        parts = fresh * self.tokens_in + tokens_cached * self.tokens_cached + tokens_out * self.tokens_out
+        return parts / 1_000_000
+
+
+def priced(attempt: Attempt, price: Price | None) -> Attempt:
+    """The attempt with its cost, where that can be known: a call that failed on the way may be on the bill or not."""
+    if attempt.cost is not None or price is None or attempt.tokens_in is None or attempt.tokens_out is None:
+        return attempt
+    return replace(attempt, cost=price.of(attempt.tokens_in, attempt.tokens_out, attempt.tokens_cached or 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

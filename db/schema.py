@@ -155,6 +155,17 @@ labelers = Table(
     UniqueConstraint("name", "version"),
 )
 
+# What a model's calls cost, as somebody looked it up; a model that is not here has no known price.
+prices = Table(
+    "prices",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("tokens_in", Float, nullable=False),  # US dollars for a million tokens, as the two that follow
+    Column("tokens_cached", Float, nullable=False),
+    Column("tokens_out", Float, nullable=False),
+    Column("as_of", String(10), nullable=False),  # ISO date
+)
+
 # One question to a labeler, asked at most once: what it was given, who asks it, and how it ended.
 requests = Table(
     "requests",

@@ -22,6 +22,8 @@ from ui import machine
 from ui.files import check_readable, check_writable
 from ui.processes import Store, tend
 
+_RESUMABLE = {RunKind.LABEL, RunKind.TRAIN, RunKind.CROSSFIT}
+
 
 def start_training(
     store: Store, *, dataset: str, labeler: str | None, settings: Mapping[str, object], name: str | None = None
@@ -163,13 +165,13 @@ def stop_run(store: Store, run_id: int) -> runs.Run:
 
 
 def resume_run(store: Store, run_id: int) -> runs.Run:
-    """Queue a training or crossfit run that failed or was stopped again: it goes on from what it kept."""
+    """Queue a label, training or crossfit run that failed or was stopped again: it goes on from what it kept."""
     with connect.write(store.engine) as conn:
         run = runs.get(conn, run_id)
-        if run.kind not in {RunKind.TRAIN, RunKind.CROSSFIT} or run.state not in {RunState.FAILED, RunState.STOPPED}:
+        if run.kind not in _RESUMABLE or run.state not in {RunState.FAILED, RunState.STOPPED}:
             raise RunFailed(
-                f"run {run_id} is a {run.kind} run in state {run.state}; only a training or crossfit run that failed "
-                "or was stopped can be resumed"
+                f"run {run_id} is a {run.kind} run in state {run.state}; only a label, training or crossfit run that "
+                "failed or was stopped can be resumed"
             )
         runs.put_back(conn, run_id)
     tend(store)

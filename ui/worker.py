@@ -322,7 +322,20 @@ def _export(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     return Outcome(metrics={"directory": str(folder)})
 
 
+def _label(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
+    from ui.label_run import Labeling  # noqa: PLC0415 - the client of a server takes a second to import
+
+    labeling = Labeling(store=store, run=run)
+    for progress in labeling.steps():
+        pulse.say(progress.what, progress.done, progress.total)
+        if pulse.stop_asked:
+            labeling.stop("a stop was asked")
+    is_over = labeling.why_stopped is None
+    return Outcome(state=RunState.FINISHED if is_over else RunState.STOPPED, metrics=labeling.metrics())
+
+
 _WORK: dict[RunKind, Callable[[Store, runs.Run, Pulse], Outcome]] = {
+    RunKind.LABEL: _label,
     RunKind.TRAIN: _train,
     RunKind.CROSSFIT: _crossfit,
     RunKind.EVALUATE: _evaluate,

@@ -13,7 +13,7 @@ from core.errors import BadConfig, RunFailed
 from core.judging import DEFAULT_KEY_VARIABLE, Attempt, LabelerConfig, Mode, Request, Source, Status
 from core.labelers import parse
 from core.labelers.calls import in_flight
-from core.labelers.prompt import render, render_second, verdict_schema
+from core.labelers.prompt import CHARACTERS_PER_TOKEN, render, render_second, verdict_schema
 from core.records import Message
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ MOST_CALLS = 6  # of one question, where a server is busy or gone
 MOST_REPAIRS = 2  # of a reply without a verdict
 MOST_WAIT = 60.0  # seconds between two of them
 TIMEOUT = 120.0
-CHARACTERS_PER_TOKEN = 3.6  # where nothing better is known
 _WORTH_ANOTHER = {408, 409, 429}
 _WRONG_FOR_ALL = {401, 402, 403, 404}
 _WITHOUT_LOG_PROBS = 3  # replies in a row after which it is the server's way

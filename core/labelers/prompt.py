@@ -7,6 +7,7 @@ from typing import Any
 from core.judging import MOST_STRENGTH, Mode, Principle, Request
 from core.records import Message, Role
 
+CHARACTERS_PER_TOKEN = 3.6  # of English, where no tokenizer is at hand
 LETTERS = ("A", "B")  # of the response shown first and second
 
 _RULES = """\

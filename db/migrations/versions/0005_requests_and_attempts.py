@@ -1,9 +1,9 @@
-"""Requests, attempts and votes of labelers that are asked; principles have names."""
+"""Requests, attempts, votes and prices of labelers that are asked; principles have names."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from db.schema import metadata
+from db.schema import metadata, prices
 
 revision = "0005"
 down_revision = "0003"
@@ -36,6 +36,7 @@ def upgrade() -> None:
     connection = op.get_bind()
     if "why" in {column["name"] for column in sa.inspect(connection).get_columns("requests")}:
         return  # a new store: 0001 makes the tables as they are today
+    prices.create(connection)
     for table, names in _ADDED.items():
         for name in names:
             column = metadata.tables[table].c[name]
@@ -54,6 +55,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    prices.drop(op.get_bind())
     for name in _INDEXES:
         op.drop_index(name)
     for table, names in _ADDED.items():
