@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import TypeVar, get_args, get_type_hints
 
 from core.errors import BadConfig
+
+Settings = TypeVar("Settings")
 
 
 class Method(StrEnum):
@@ -174,12 +176,17 @@ def _require(holds: bool, name: str, right: str, value: object) -> None:  # noqa
 
 def config_from(settings: Mapping[str, object]) -> TrainConfig:
     """Build a config from text or typed values (`--set`, TOML, JSON); BadConfig names an unknown or invalid key."""
-    kinds = get_type_hints(TrainConfig)
-    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    return settings_of(TrainConfig, settings)
+
+
+def settings_of(made: type[Settings], settings: Mapping[str, object]) -> Settings:
+    """The same for any dataclass of settings."""
+    kinds = get_type_hints(made)
+    known = {field.name for field in dataclasses.fields(made)}  # type: ignore[arg-type]  # a dataclass
     for key in settings:
         if key not in known:
             raise BadConfig(f"unknown config key {key!r}; known keys are {', '.join(sorted(known))}")
-    return TrainConfig(**{key: _typed(key, value, kinds[key]) for key, value in settings.items()})  # type: ignore[arg-type]  # checked by _typed
+    return made(**{key: _typed(key, value, kinds[key]) for key, value in settings.items()})
 
 
 def config_from_toml(path: Path) -> dict[str, object]:
@@ -195,10 +202,9 @@ def config_from_toml(path: Path) -> dict[str, object]:
 
 
 def _typed(key: str, value: object, kind: object) -> object:
-    choices = [k for k in (get_args(kind) or (kind,)) if k is not type(None)]
-    kind = choices[0]
-    if value is None and len(get_args(get_type_hints(TrainConfig)[key])) > 1:
+    if value is None and type(None) in get_args(kind):
         return None
+    kind = next(k for k in (get_args(kind) or (kind,)) if k is not type(None))
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         try:
             return kind(str(value))

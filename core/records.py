@@ -144,6 +144,8 @@ class Vote:
         p_a: the labeler's own P(a is better), ties at half, in [0, 1]; None where it gave only a preference.
         strength: how much better, in [0, 1], as the file gave it; never turned into p_a by itself.
         order: which stored response was shown first; None if unknown.
+        principle: the one principle it was given under, where a judge is asked about each by itself.
+        weight: of that principle, above 0.
     """
 
     labeler: str
@@ -153,6 +155,8 @@ class Vote:
     strength: float | None = None
     order: Order | None = None
     rationale: str | None = None
+    principle: str | None = None
+    weight: float = 1.0
 
     def swapped(self) -> "Vote":
         """The same vote seen from the other orientation."""

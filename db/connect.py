@@ -29,7 +29,7 @@ __all__ = [
 
 DEFAULT_STORE = "sqlite:///.tiebreak/store.db"
 BUSY_MILLISECONDS = 5000  # what a person waits for
-HEAD = "0003"
+HEAD = "0005"
 _IMPORT_LOCK = 7_133_625  # any number that no one else locks in this database
 _RIGHT = "give a path such as .tiebreak/store.db, or postgresql://user@host/name"
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -135,8 +135,11 @@ def erase(conn: Connection, pair_ids: Sequence[int]) -> None:
     mine = pairs.c.id.in_(pair_ids)
     conn.execute(update(pairs).where(mine).values(prompt="[]", response_a="", response_b="", purged=True))
     conn.execute(update(votes).where(votes.c.pair_id.in_(pair_ids)).values(rationale=None))
-    asked = select(requests.c.id).where(requests.c.pair_id.in_(pair_ids))
-    conn.execute(update(attempts).where(attempts.c.request_id.in_(asked)).values(reply=None))
+    mine_asked = requests.c.pair_id.in_(pair_ids)
+    asked = select(requests.c.id).where(mine_asked)
+    said = {"reply": None, "reasoning": None, "log_probs": None, "error": None}
+    conn.execute(update(attempts).where(attempts.c.request_id.in_(asked)).values(**said))
+    conn.execute(update(requests).where(mine_asked).values(why=None))
     conn.execute(delete(memberships).where(memberships.c.pair_id.in_(pair_ids)))
     conn.execute(delete(aliases).where(aliases.c.pair_id.in_(pair_ids)))
 

@@ -96,14 +96,15 @@ def derive_late(engine: Engine, import_id: int) -> set[tuple[int, int]]:
             conn.execute(update(imports).where(imports.c.id == import_id).values(started=time.time()))
         after = chunk[-1]
     for dataset_id in holding:
-        _count_again(engine, dataset_id)
+        count_again(engine, dataset_id)
     if after:
         with write(engine) as conn:
             conn.execute(delete(late_labels).where(late_labels.c.import_id == import_id))
     return conflicts
 
 
-def _count_again(engine: Engine, dataset_id: int) -> None:
+def count_again(engine: Engine, dataset_id: int) -> None:
+    """Store how many labels each labeler has in a dataset, after labels were derived."""
     while True:
         with read(engine) as conn:
             version = _data_version(conn, dataset_id)

@@ -34,14 +34,39 @@ class LabelerSummary:
 
 def imported(conn: Connection, name: str, kind: Kind) -> int:
     """The labeler that stands behind a file's votes; its id. BadConfig if nobody can have that name."""
-    check_name(name)
     config = {**_IMPORTED, "kind": kind.value}
     version = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+    return _version(conn, name, version, kind, config)
+
+
+def asked(
+    conn: Connection, name: str, version: str, *, config: Mapping[str, object], constitution_id: int | None
+) -> int:
+    """A version of a labeler that answers requests; its id."""
+    return _version(conn, name, version, Kind.AI, config, constitution_id)
+
+
+def _version(
+    conn: Connection,
+    name: str,
+    version: str,
+    kind: Kind,
+    config: Mapping[str, object],
+    constitution_id: int | None = None,
+) -> int:
+    check_name(name)
     same = (labelers.c.name == name) & (labelers.c.version == version)
     found = conn.execute(select(labelers.c.id).where(same)).scalar()
     if found is not None:
         return int(found)
-    row = {"name": name, "version": version, "kind": kind.value, "config": json.dumps(config), "created": time.time()}
+    row = {
+        "name": name,
+        "version": version,
+        "kind": kind.value,
+        "config": json.dumps(config),
+        "constitution_id": constitution_id,
+        "created": time.time(),
+    }
     return int(conn.execute(insert(labelers).values(**row).returning(labelers.c.id)).scalar_one())
 
 

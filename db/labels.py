@@ -17,19 +17,23 @@ COLUMNS = ["pair_id", "side", "p_a", "p_tie", "consistency", "num_votes"]
 _CHUNK = 5000
 
 
-def rebuild(conn: Connection, pair_ids: Sequence[int], *, including: int | None = None) -> list[tuple[int, int, Label]]:
+def rebuild(
+    conn: Connection, pair_ids: Sequence[int], *, including: int | None = None, labeler_id: int | None = None
+) -> list[tuple[int, int, Label]]:
     """Derive the labels of some pairs from their votes and store them; (pair, labeler, label).
 
     Args:
         including: an import that is not published yet and whose votes count here.
+        labeler_id: only the labels of this labeler version.
     """
+    voted, labeled = votes.c.pair_id.in_(pair_ids), labels.c.pair_id.in_(pair_ids)
+    if labeler_id is not None:
+        voted, labeled = voted & (votes.c.labeler_id == labeler_id), labeled & (labels.c.labeler_id == labeler_id)
     made = [
-        (pair_id, labeler_id, label_of([vote for _, _, vote in group]))
-        for (pair_id, labeler_id), group in groupby(
-            _votes_of(conn, votes.c.pair_id.in_(pair_ids), including=including), key=lambda row: row[:2]
-        )
+        (pair_id, maker, label_of([vote for _, _, vote in group]))
+        for (pair_id, maker), group in groupby(_votes_of(conn, voted, including=including), key=lambda row: row[:2])
     ]
-    conn.execute(delete(labels).where(labels.c.pair_id.in_(pair_ids)))
+    conn.execute(delete(labels).where(labeled))
     upsert_labels(conn, made)
     return made
 
@@ -177,6 +181,8 @@ def _votes_of(
                 strength=row.strength,
                 order=None if row.shown is None else Order(row.shown),
                 rationale=row.rationale,
+                principle=row.principle,
+                weight=row.weight,
             ),
         )
 

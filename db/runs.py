@@ -16,7 +16,7 @@ from db.schema import runs, steps
 _LARGEST_NUMBER = 2**31 - 1  # of an Integer column on every server
 _GOING = (RunState.RUNNING.value, RunState.STOPPING.value)
 _OVER = {"progress_text": None, "seconds_left": None}  # what is only true of a run that is going
-RESUMABLE = frozenset({RunKind.TRAIN, RunKind.CROSSFIT})
+RESUMABLE = frozenset({RunKind.LABEL, RunKind.TRAIN, RunKind.CROSSFIT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,6 +136,7 @@ principles = Table(
     Column("id", Integer, primary_key=True),
     Column("constitution_id", ForeignKey("constitutions.id"), nullable=False),
     Column("position", Integer, nullable=False),
+    Column("name", Text, nullable=False, server_default=""),  # its id in the constitution
     Column("text", Text, nullable=False),
     Column("weight", Float, nullable=False),
     UniqueConstraint("constitution_id", "position"),
@@ -154,28 +155,60 @@ labelers = Table(
     UniqueConstraint("name", "version"),
 )
 
+# What a model's calls cost, as somebody looked it up; a model that is not here has no known price.
+prices = Table(
+    "prices",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("tokens_in", Float, nullable=False),  # US dollars for a million tokens, as the two that follow
+    Column("tokens_cached", Float, nullable=False),
+    Column("tokens_out", Float, nullable=False),
+    Column("as_of", String(10), nullable=False),  # ISO date
+)
+
+# One question to a labeler, asked at most once: what it was given, who asks it, and how it ended.
 requests = Table(
     "requests",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("run_id", ForeignKey("runs.id"), nullable=False),
+    Column("run_id", ForeignKey("runs.id"), nullable=False),  # the run that asks or asked it
     Column("pair_id", ForeignKey("pairs.id"), nullable=False),
     Column("labeler_id", ForeignKey("labelers.id"), nullable=False),
     Column("key", LargeBinary(32), nullable=False, unique=True),
     Column("shown", String(2)),
-    Column("state", String(8), nullable=False),
+    Column("state", String(9), nullable=False),  # asked, or how its answer ended: ok, unparsed, refused, ...
+    Column("why", Text),  # of every end but ok
+    Column("principle", Text),  # where it is given by itself
+    Column("repeat", Integer, nullable=False, server_default="0"),
+    Index("requests_by_run", "run_id", "state"),
+    Index("requests_by_labeler", "labeler_id", "state"),
+    Index("requests_by_pair", "pair_id"),
 )
 
+# One call, as it came back; only added to.
 attempts = Table(
     "attempts",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("request_id", ForeignKey("requests.id"), nullable=False),
-    Column("number", Integer, nullable=False),
+    Column("number", Integer, nullable=False),  # from 1, over all runs
     Column("reply", Text),
     Column("error", Text),
     Column("created", Float, nullable=False),
+    Column("run_id", ForeignKey("runs.id")),  # the run that paid for it
+    Column("reasoning", Text),
+    Column("log_probs", Text),  # JSON {token: natural logarithm}
+    Column("finish_reason", Text),
+    Column("http_status", Integer),
+    Column("model_returned", Text),
+    Column("tokens_expected", Integer),
+    Column("tokens_in", Integer),
+    Column("tokens_cached", Integer),
+    Column("tokens_out", Integer),
+    Column("cost", Float),  # US dollars; null where the price is unknown
+    Column("seconds", Float),
     UniqueConstraint("request_id", "number"),
+    Index("attempts_by_run", "run_id"),
 )
 
 votes = Table(
@@ -192,6 +225,11 @@ votes = Table(
     Column("rationale", Text),
     Column("import_id", ForeignKey("imports.id")),
     Column("request_id", ForeignKey("requests.id")),
+    Column("principle", Text),  # the one it was given under, where each is asked by itself
+    Column("weight", Float, nullable=False, server_default="1"),  # of that principle
+    Column("off_format", Float),  # probability of tokens that are no answer
+    Column("contradicts", Boolean),  # the reply's reasons or principles name another winner
+    Column("by_principle", Text),  # JSON [[id, preference or null, strength or null], ...] in the stored order
     UniqueConstraint("pair_id", "labeler_id", "key"),
     Index("votes_by_import", "import_id"),
 )

@@ -37,6 +37,9 @@ FILES = {
     "core/labelers/local_judge.py": "core.engine torch transformers",
     "core/labelers/reward_model.py": "core.engine torch transformers",
     "ui/worker.py": "core.*",
+    # What would be asked is shown before anything is: the words of a request, which need neither torch nor a network.
+    "ui/labeling.py": "core.labelers",
+    "ui/label_run.py": "core.labelers",
     "ui/findings.py": "streamlit",
     "ui/state.py": "streamlit",
     "ui/widgets.py": "streamlit",

@@ -161,13 +161,13 @@ def stop_run(store: Store, run_id: int) -> runs.Run:
 
 
 def resume_run(store: Store, run_id: int) -> runs.Run:
-    """Queue a training or crossfit run that failed or was stopped again: it goes on from what it kept."""
+    """Queue a label, training or crossfit run that failed or was stopped again: it goes on from what it kept."""
     with connect.write(store.engine) as conn:
         run = runs.get(conn, run_id)
         if run.kind not in runs.RESUMABLE or run.state not in {RunState.FAILED, RunState.STOPPED}:
             raise RunFailed(
-                f"run {run_id} is a {run.kind} run in state {run.state}; only a training or crossfit run that failed "
-                "or was stopped can be resumed"
+                f"run {run_id} is a {run.kind} run in state {run.state}; only a label, training or crossfit run that "
+                "failed or was stopped can be resumed"
             )
         runs.put_back(conn, run_id)
     tend(store)

@@ -2,6 +2,7 @@
 
 # ruff: noqa: FBT002, PLR0917 - typer reads options from the signature; nobody calls these functions by position.
 
+import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +14,8 @@ from typer.core import TyperGroup
 from core.config import Method, config_from, config_from_toml
 from core.errors import BadConfig, NotFound, RunFailed, TiebreakError
 from core.records import Kind, Part, RunKind, RunState
-from db import connect, datasets, labelers, runs
-from ui import actions, checks, commands, demo_run, doctor, files, review, show
+from db import connect, datasets, labelers, prices, runs
+from ui import actions, checks, commands, demo_run, doctor, files, labeling, review, show
 from ui.processes import Store, is_over, open_store, tend
 
 INTERRUPTED = 130  # as a shell says of Ctrl-C
@@ -95,6 +96,67 @@ def import_(  # noqa: PLR0913 - one parameter for each option
         show.as_json(show.counts_object(counts))
         return
     show.say(f"{show.counted(counts.read, 'pair')} read. {show.import_words(counts, done=not dry_run)}")
+
+
+@app.command()
+def label(  # noqa: PLR0913 - one parameter for each option
+    dataset: DatasetOption,
+    labeler: Annotated[
+        str, typer.Option(help="source:model, as openai:gpt-4.1-mini, rule:longest, or simulated.", metavar="NAME")
+    ],
+    constitution: Annotated[Path | None, typer.Option(help="A YAML file of principles; left out: the default.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value of the labeler; may be repeated.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only so many pairs, the first ones.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="Ask nothing more beyond so many US dollars.")] = None,
+    in_flight: Annotated[int, typer.Option(help="Requests at a time.")] = labeling.DEFAULT_IN_FLIGHT,
+    retry: Annotated[bool, typer.Option("--retry", help="Ask again what ended without a verdict before.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show a request and the cost; ask nothing.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Let an AI label a dataset's pairs under a constitution, each in both orders; go on where it was stopped."""
+    wish = labeling.asked(
+        dataset=dataset,
+        labeler=labeler,
+        constitution=constitution,
+        settings=_settings(set_ or []),
+        limit=limit,
+        max_cost=max_cost,
+        in_flight=in_flight,
+        retry=retry,
+    )
+    store = _open()
+    if dry_run:
+        foreseen = labeling.forecast(store, wish)
+        show.as_json(show.forecast_object(foreseen)) if json else show.forecast(foreseen)
+        return
+    run_id = labeling.start_labels(store, wish)
+    if detach:
+        run = actions.wait_for(store, run_id)
+        show.as_json(show.run_result(run)) if json else show.say(f"run {run_id} is {run.state}")
+        return
+    run = _finished(store, run_id, json=json)
+    if not json:
+        show.say(show.labeled_words(run))
+
+
+@app.command("prices")
+def prices_(
+    model: Annotated[str | None, typer.Argument(help="Left out: all that are known.")] = None,
+    in_: Annotated[float | None, typer.Option("--in", help="US dollars for a million tokens that go in.")] = None,
+    out: Annotated[float | None, typer.Option("--out", help="The same for those that come out.")] = None,
+    cached: Annotated[float | None, typer.Option(help="For cached ones; left out: as --in.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """What a model's calls cost. Tiebreak ships no prices: look yours up, and it keeps the day."""
+    store = _open()
+    if model is not None:
+        if in_ is None or out is None:
+            raise BadConfig(f"the price of {model} needs --in and --out, US dollars for a million tokens")
+        labeling.set_price(store, model, tokens_in=in_, tokens_out=out, tokens_cached=cached)
+    with connect.read(store.engine) as conn:
+        rows = [dataclasses.asdict(price) for price in prices.all(conn)]
+    show.as_json(rows) if json else show.table("prices, US dollars for a million tokens", rows)
 
 
 @app.command()

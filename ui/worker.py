@@ -34,6 +34,7 @@ from ui.processes import HEARTBEAT_SECONDS, Store, open_store, tend
 if TYPE_CHECKING:
     from core.engine.cache import Cache
     from core.engine.model import Loaded
+    from core.engine.prepare import Prepared
     from core.engine.preflight import PairTokens
     from core.engine.tokens import TokenPair
 
@@ -172,7 +173,7 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     config = config_from(run.config)
     # A probe trains in seconds: its prover must get ready beside it, not after it.
     prover = Prover(mean_pooled=config.backbone == EMBEDDED_BACKBONE) if config.method is Method.PROBE else None
-    from core.engine import checkpoint, device, model, prepare, probe, together, train  # noqa: PLC0415 - seconds of import
+    from core.engine import checkpoint, device, model, prepare, probe  # noqa: PLC0415 - seconds of import
 
     frozen = _freeze(store, run, config, pulse)
     by_part = {part: [pair for pair in frozen if pair.part is part] for part in Part}
@@ -191,15 +192,8 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
             return Outcome(state=RunState.STOPPED)
         steps = probe.train(loaded, config, cache.features, prepared)
     else:
-        sharing = train.check_sharing(loaded, prepared)
-        layout = {"prompts_shared": sharing.refused is None, "why_not_shared": sharing.refused}
-        how = f"each text by itself: {sharing.refused}" if sharing.refused else "each prompt once for its responses"
-        together_words = f", in {config.processes} processes" if config.processes > 1 else ""
-        pulse.say(f"computing {how}{together_words}", 0, 0)
-        if config.processes > 1:
-            steps = together.train(loaded, config, prepared, devices=run.devices, sharing=sharing, state=kept)
-        else:
-            steps = train.train(loaded, config, prepared, sharing=sharing, state=kept)
+        fit = _fine_tuning(run, config, loaded, prepared, kept, pulse)
+        steps, layout = fit.steps, fit.layout
     began = time.monotonic()
     stopped = _pull(store, run, pulse, steps)
     seconds = time.monotonic() - began
@@ -238,6 +232,31 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     if not stopped:  # a stopped run can be resumed
         kept.unlink(missing_ok=True)
     return Outcome(state=RunState.STOPPED if stopped else RunState.FINISHED, metrics=metrics, checkpoint=folder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fit:
+    """Steps to pull, and what the run says of how prompts are computed."""
+
+    steps: Iterator[Step]
+    layout: dict[str, object]
+
+
+def _fine_tuning(  # noqa: PLR0913, PLR0917 - what a fit needs
+    run: runs.Run, config: TrainConfig, loaded: "Loaded", prepared: "Prepared", kept: Path, pulse: Pulse
+) -> _Fit:
+    from core.engine import together, train  # noqa: PLC0415 - seconds of import
+
+    sharing = train.check_sharing(loaded, prepared)
+    how = f"each text by itself: {sharing.refused}" if sharing.refused else "each prompt once for its responses"
+    beside = f", in {config.processes} processes" if config.processes > 1 else ""
+    pulse.say(f"computing {how}{beside}", 0, 0)
+    if config.processes > 1:
+        steps = together.train(loaded, config, prepared, devices=run.devices, sharing=sharing, state=kept)
+    else:
+        steps = train.train(loaded, config, prepared, sharing=sharing, state=kept)
+    layout: dict[str, object] = {"prompts_shared": sharing.refused is None, "why_not_shared": sharing.refused}
+    return _Fit(steps=steps, layout=layout)
 
 
 def _crossfit(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
@@ -361,7 +380,20 @@ def _export(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     return Outcome(metrics={"directory": str(folder), "merged": merged})
 
 
+def _label(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
+    from ui.label_run import Labeling  # noqa: PLC0415 - the client of a server takes a second to import
+
+    labeling = Labeling(store=store, run=run)
+    for progress in labeling.steps():
+        pulse.say(progress.what, progress.done, progress.total)
+        if pulse.stop_asked:
+            labeling.stop("a stop was asked")
+    is_over = labeling.why_stopped is None
+    return Outcome(state=RunState.FINISHED if is_over else RunState.STOPPED, metrics=labeling.metrics())
+
+
 _WORK: dict[RunKind, Callable[[Store, runs.Run, Pulse], Outcome]] = {
+    RunKind.LABEL: _label,
     RunKind.TRAIN: _train,
     RunKind.CROSSFIT: _crossfit,
     RunKind.EVALUATE: _evaluate,

@@ -1,20 +1,54 @@
-"""Who says which response is better."""
+"""Who says which response is better: labelers that are asked, by their config."""
 
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from core.records import Pair, Vote
+from core.errors import BadConfig
+from core.judging import Attempt, LabelerConfig, Mode, Request, Source
+from core.labelers.rules import Rule
+from core.labelers.simulated import Simulated
 
 
 class Labeler(Protocol):
-    """Anything that answers one pair with one vote."""
+    """Anything that can be asked.
+
+    Attributes:
+        mode: how its replies are read.
+    """
 
     @property
-    def name(self) -> str:
-        """Under which its votes stand in the store."""
+    def mode(self) -> Mode: ...
 
-    @property
-    def config(self) -> dict[str, object]:
-        """Everything that its answers depend on; hashed into its version."""
+    def check(self) -> None:
+        """Whether it can be asked at all, before anything is; costs nothing. Raises TiebreakError."""
 
-    def label(self, pair: Pair) -> Vote:
-        """Its vote on one pair, in the pair's stored order."""
+    def attempts(self, requests: Iterable[Request]) -> Iterator[Attempt]:
+        """Ask; every call comes back as an attempt, in the order in which calls end, and the last of a request says so.
+
+        Requests are pulled only when there is room for them: who stops giving them (a budget, a stop) has at most what
+        is in flight still to come. Raises TiebreakError where nothing can be asked at all.
+        """
+
+
+def labeler_of(config: LabelerConfig, *, in_flight: int = 8) -> Labeler:
+    """The labeler that a config describes; what it needs is imported here. Raises BadConfig.
+
+    Args:
+        in_flight: requests at a time, of a labeler that waits for a server.
+    """
+    if config.source is Source.OPENAI:
+        from core.labelers.openai_api import ChatServer  # noqa: PLC0415 - a second of import
+
+        return ChatServer(config, most_in_flight=in_flight)
+    if config.source is Source.RULE:
+        return Rule(rule=config.model, keyword=config.keyword, seed=config.seed)
+    if config.source is Source.SIMULATED:
+        return Simulated(
+            accuracy=config.accuracy,
+            position_bias=config.position_bias,
+            length_bias=config.length_bias,
+            tie_rate=config.tie_rate,
+            failure_rate=config.failure_rate,
+            mode=config.mode,
+        )
+    raise BadConfig(f"labelers of source {config.source} cannot be asked yet")

@@ -1,19 +1,20 @@
 """Labelers that need no model: baselines that every other labeler should beat."""
 
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from core.errors import BadConfig
-from core.records import Kind, Order, Pair, Preference, Vote
+from core.judging import Attempt, Mode, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RuleLabeler:
-    """Prefers by a stated rule.
+class Rule:
+    """Prefers by a stated rule, in the words of a judge's verdict.
 
     Attributes:
-        rule: `longest`, `shortest` (characters), `first` (the stored a), `random` (by hash of pair and seed) or
+        rule: `longest`, `shortest` (characters), `first` (what is shown first), `random` (by hash of pair and seed) or
             `keyword` (the response that holds it; a tie if both or neither do).
         keyword: only for `keyword`; upper and lower case are the same.
     """
@@ -21,6 +22,7 @@ class RuleLabeler:
     rule: str
     keyword: str = ""
     seed: int = 0
+    mode: Mode = Mode.VERDICT
 
     def __post_init__(self) -> None:
         if self.rule not in _RULES:
@@ -30,49 +32,47 @@ class RuleLabeler:
                 f"the rule keyword needs a keyword and no other does, got {self.rule!r} with {self.keyword!r}"
             )
 
-    @property
-    def name(self) -> str:
-        return f"rule-{self.rule}"
+    def check(self) -> None:
+        """It needs nothing."""
 
-    @property
-    def config(self) -> dict[str, object]:
-        return {"source": "rule", "rule": self.rule, "keyword": self.keyword, "seed": self.seed}
-
-    def label(self, pair: Pair) -> Vote:
-        preference = _RULES[self.rule](self, pair)
-        return Vote(labeler=self.name, kind=Kind.AI, preference=preference, order=Order.AB)
+    def attempts(self, requests: Iterable[Request]) -> Iterator[Attempt]:
+        for request in requests:
+            reply = json.dumps({"winner": _RULES[self.rule](self, request)})
+            yield Attempt(key=request.key, number=1, reply=reply, finish_reason="stop", cost=0.0)
 
 
-def _more(a: float, b: float) -> Preference:
-    if a == b:
-        return Preference.TIE
-    return Preference.A if a > b else Preference.B
+def _more(first: float, second: float) -> str:
+    if first == second:
+        return "tie"
+    return "A" if first > second else "B"
 
 
-def _longest(_: RuleLabeler, pair: Pair) -> Preference:
-    return _more(len(pair.response_a), len(pair.response_b))
+def _longest(_: Rule, request: Request) -> str:
+    return _more(len(request.first), len(request.second))
 
 
-def _shortest(_: RuleLabeler, pair: Pair) -> Preference:
-    return _more(len(pair.response_b), len(pair.response_a))
+def _shortest(_: Rule, request: Request) -> str:
+    return _more(len(request.second), len(request.first))
 
 
-def _first(_: RuleLabeler, pair: Pair) -> Preference:
-    del pair
-    return Preference.A
+def _first(_: Rule, request: Request) -> str:
+    del request
+    return "A"
 
 
-def _random(rule: RuleLabeler, pair: Pair) -> Preference:
-    digest = hashlib.sha256(f"{rule.seed}\n{pair.hash}".encode()).digest()
-    return Preference.A if digest[0] % 2 else Preference.B
+def _random(rule: Rule, request: Request) -> str:
+    def drawn(response: str) -> bytes:
+        return hashlib.sha256(f"{rule.seed}\n{request.pair.hash}\n{response}".encode()).digest()
+
+    return "A" if drawn(request.first) > drawn(request.second) else "B"
 
 
-def _keyword(rule: RuleLabeler, pair: Pair) -> Preference:
-    held = [rule.keyword.casefold() in text.casefold() for text in (pair.response_a, pair.response_b)]
+def _keyword(rule: Rule, request: Request) -> str:
+    held = [rule.keyword.casefold() in text.casefold() for text in (request.first, request.second)]
     return _more(*held)
 
 
-_RULES: dict[str, Callable[[RuleLabeler, Pair], Preference]] = {
+_RULES: dict[str, Callable[[Rule, Request], str]] = {
     "longest": _longest,
     "shortest": _shortest,
     "first": _first,

@@ -1,0 +1,242 @@
+"""Questions to labelers: who asks them, how each ended, what every call brought. No question is asked twice."""
+
+import json
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from core.judging import Answer, Attempt, Request, Status, vote_of
+from core.records import Order, Preference, RunState
+from db.connect import take_turn, write
+from db.import_publishing import count_again
+from db.labels import rebuild
+from db.schema import attempts, memberships, requests, runs, votes
+
+ASKED = "asked"
+_ALIVE = (RunState.RUNNING.value, RunState.STOPPING.value)
+_PAIRS_AT_ONCE = 500  # keeps a transaction under 200 ms on two slow cores
+_KEY_OF_VOTE = 16  # bytes of a request's key that name its vote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserved:
+    """What became of planned requests.
+
+    Attributes:
+        to_ask: keys that this run alone may ask now.
+        answered: that need no call: their votes are there.
+        failed: that ended without a vote before and are not asked again.
+        elsewhere: that another run is asking.
+    """
+
+    to_ask: frozenset[str]
+    answered: int
+    failed: int
+    elsewhere: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What the calls of a run add up to.
+
+    Attributes:
+        cost: US dollars of the calls with a known price; num_unpriced counts the others.
+        by_status: requests of the run by how they ended; `asked` are in flight.
+    """
+
+    num_attempts: int
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    num_unpriced: int
+    by_status: dict[str, int]
+
+
+def reserve(
+    conn: Connection,
+    planned: Sequence[tuple[int, Request]],
+    *,
+    run_id: int,
+    labeler_id: int,
+    again: Collection[Status] = (Status.FAILED,),
+) -> Reserved:
+    """Take the requests that nobody has asked, and give the labeler the votes of those that were answered before.
+
+    Args:
+        again: ends without a vote after which a request is asked once more.
+    """
+    keys = [bytes.fromhex(request.key) for _, request in planned]
+    rows = [
+        {
+            "run_id": run_id,
+            "pair_id": pair_id,
+            "labeler_id": labeler_id,
+            "key": key,
+            "shown": request.order.value,
+            "state": ASKED,
+            "principle": request.principles[0].id if len(request.principles) == 1 else None,
+            "repeat": request.repeat,
+        }
+        for (pair_id, request), key in zip(planned, keys, strict=True)
+    ]
+    kind = postgresql if conn.dialect.name == "postgresql" else sqlite
+    added = conn.execute(kind.insert(requests).on_conflict_do_nothing().returning(requests.c.key), rows).scalars().all()
+    alive = select(runs.c.id).where(runs.c.state.in_(_ALIVE), runs.c.id != run_id)
+    free = or_(
+        requests.c.state.in_([status.value for status in again]),
+        (requests.c.state == ASKED) & requests.c.run_id.not_in(alive),
+    )
+    taken = conn.execute(
+        update(requests)
+        .where(requests.c.key.in_(keys), free)
+        .values(run_id=run_id, state=ASKED, why=None)
+        .returning(requests.c.key)
+    )
+    to_ask = {key.hex() for key in (*added, *taken.scalars())}
+    rest = [key for key in keys if key.hex() not in to_ask]
+    ended = conn.execute(
+        select(requests.c.id, requests.c.pair_id, requests.c.state).where(requests.c.key.in_(rest))
+    ).all()
+    _give_votes(conn, {row.id: row.pair_id for row in ended if row.state == Status.OK.value}, labeler_id)
+    states = [row.state for row in ended]
+    answered, elsewhere = states.count(Status.OK.value), states.count(ASKED)
+    return Reserved(
+        to_ask=frozenset(to_ask),
+        answered=answered,
+        failed=len(states) - answered - elsewhere,
+        elsewhere=elsewhere,
+    )
+
+
+def _give_votes(conn: Connection, pair_of: Mapping[int, int], labeler_id: int) -> None:
+    """Another version of the labeler was answered the same requests: its votes are this one's too."""
+    if not pair_of:
+        return
+    # By pair: the votes' own key begins with it, and a million of them have no other.
+    there = votes.c.pair_id.in_(set(pair_of.values())) & votes.c.request_id.in_(pair_of)
+    found = conn.execute(select(votes).where(there).order_by(votes.c.id)).mappings().all()
+    mine = {row["request_id"] for row in found if row["labeler_id"] == labeler_id}
+    for row in found:
+        if row["request_id"] not in mine:
+            mine.add(row["request_id"])
+            conn.execute(insert(votes).values(**{**row, "id": None, "labeler_id": labeler_id}))
+
+
+def answered(conn: Connection, keys: Sequence[str]) -> set[str]:
+    """Those of some requests, a few hundred, that need no call any more."""
+    same = requests.c.key.in_([bytes.fromhex(key) for key in keys])
+    found = conn.execute(select(requests.c.key).where(same, requests.c.state == Status.OK.value))
+    return {key.hex() for key in found.scalars()}
+
+
+def add_attempt(conn: Connection, attempt: Attempt, *, run_id: int) -> None:
+    """Keep a call as it came back."""
+    request_id = _request_id(conn, attempt.key)
+    before = select(func.max(attempts.c.number)).where(attempts.c.request_id == request_id)
+    facts = asdict(attempt)
+    for name in ("key", "is_last", "number"):
+        del facts[name]
+    number = (conn.execute(before).scalar() or 0) + 1
+    conn.execute(
+        insert(attempts).values(**facts, number=number, request_id=request_id, run_id=run_id, created=time.time())
+    )
+
+
+def add_answer(conn: Connection, answer: Answer, request: Request, *, labeler_id: int, labeler: str) -> None:
+    """Say how a request ended; an answer that is ok becomes a vote, and nothing else does."""
+    request_id = _request_id(conn, request.key)
+    conn.execute(update(requests).where(requests.c.id == request_id).values(state=answer.status.value, why=answer.why))
+    if answer.status is not Status.OK:
+        return
+    vote = vote_of(answer, request, labeler)
+    pair_id = conn.execute(select(requests.c.pair_id).where(requests.c.id == request_id)).scalar_one()
+    conn.execute(
+        insert(votes).values(
+            pair_id=pair_id,
+            labeler_id=labeler_id,
+            key=bytes.fromhex(request.key)[:_KEY_OF_VOTE],
+            preference=vote.preference.value,
+            p_a=vote.p_a,
+            strength=vote.strength,
+            shown=request.order.value,
+            rationale=vote.rationale,
+            request_id=request_id,
+            principle=vote.principle,
+            weight=vote.weight,
+            off_format=answer.off_format,
+            contradicts=answer.contradicts,
+            by_principle=_by_principle(answer, request),
+        )
+    )
+
+
+def _by_principle(answer: Answer, request: Request) -> str | None:
+    """What the reply said under each principle, in the pair's stored order, as the column keeps it."""
+    if not answer.by_principle:
+        return None
+    mirror = {Preference.A: Preference.B, Preference.B: Preference.A} if request.order is Order.BA else {}
+    said = []
+    for one in answer.by_principle:
+        preference = None if one.preference is None else mirror.get(one.preference, one.preference).value
+        said.append([one.principle, preference, one.strength])
+    return json.dumps(said)
+
+
+def release(conn: Connection, run_id: int) -> None:
+    """Give back what a run reserved and never asked."""
+    never = requests.c.id.not_in(select(attempts.c.request_id).where(attempts.c.run_id == run_id))
+    conn.execute(delete(requests).where(requests.c.run_id == run_id, requests.c.state == ASKED, never))
+
+
+def add_up(engine: Engine, pair_ids: Sequence[int], *, labeler_id: int, counted: bool) -> None:
+    """Derive a labeler's labels of pairs that got its votes, in short transactions.
+
+    Args:
+        counted: also count how many labels each labeler has in the datasets that hold them, which takes a second for
+            a million pairs.
+    """
+    holding: set[int] = set()
+    for start in range(0, len(pair_ids), _PAIRS_AT_ONCE):
+        chunk = pair_ids[start : start + _PAIRS_AT_ONCE]
+        with write(engine) as conn:
+            take_turn(conn)
+            rebuild(conn, chunk, labeler_id=labeler_id)
+            holders = select(memberships.c.dataset_id).where(memberships.c.pair_id.in_(chunk)).distinct()
+            holding |= set(conn.execute(holders).scalars())
+    for dataset_id in holding if counted else ():
+        count_again(engine, dataset_id)
+
+
+def spent(conn: Connection, run_id: int) -> Spent:
+    """Exact totals of a run's calls, those without an answer among them."""
+    calls = select(
+        func.count(),
+        func.coalesce(func.sum(attempts.c.tokens_in), 0),
+        func.coalesce(func.sum(attempts.c.tokens_out), 0),
+        func.coalesce(func.sum(attempts.c.cost), 0.0),
+        func.count().filter(attempts.c.cost.is_(None)),
+    ).where(attempts.c.run_id == run_id)
+    count, tokens_in, tokens_out, cost, unpriced = conn.execute(calls).one()
+    ended = select(requests.c.state, func.count()).where(requests.c.run_id == run_id).group_by(requests.c.state)
+    return Spent(
+        num_attempts=count,
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+        cost=cost,
+        num_unpriced=unpriced,
+        by_status={row.state: row[1] for row in conn.execute(ended)},
+    )
+
+
+def pairs_of_run(conn: Connection, run_id: int) -> list[int]:
+    """Pairs that a run asked about, in the order of its plan."""
+    asked = select(requests.c.pair_id).where(requests.c.run_id == run_id)
+    return list(dict.fromkeys(conn.execute(asked.order_by(requests.c.id)).scalars()))
+
+
+def _request_id(conn: Connection, key: str) -> int:
+    same: ColumnElement[bool] = requests.c.key == bytes.fromhex(key)
+    return int(conn.execute(select(requests.c.id).where(same)).scalar_one())
