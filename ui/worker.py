@@ -34,8 +34,8 @@ from ui.processes import HEARTBEAT_SECONDS, Store, open_store, tend
 if TYPE_CHECKING:
     from core.engine.cache import Cache
     from core.engine.model import Loaded
-    from core.engine.prepare import Prepared
     from core.engine.preflight import PairTokens
+    from core.engine.prepare import Prepared
     from core.engine.tokens import TokenPair
 
 FLUSH_SECONDS = 0.5
@@ -242,7 +242,7 @@ class _Fit:
     layout: dict[str, object]
 
 
-def _fine_tuning(  # noqa: PLR0913, PLR0917 - what a fit needs
+def _fine_tuning(
     run: runs.Run, config: TrainConfig, loaded: "Loaded", prepared: "Prepared", kept: Path, pulse: Pulse
 ) -> _Fit:
     from core.engine import together, train  # noqa: PLC0415 - seconds of import

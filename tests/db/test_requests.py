@@ -69,7 +69,7 @@ def test_what_a_dead_run_was_asking_is_asked_again(engine):
     asked = planned(engine)
     reserve(engine, dead, labeler_id, asked)
     with connect.write(engine) as conn:
-        runs.fail_dead(conn, dead, "it died")
+        runs.fail_dead(conn, runs.get(conn, dead), "it died")
 
     again = reserve(engine, a_run(engine), labeler_id, asked)
 

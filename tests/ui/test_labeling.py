@@ -52,7 +52,7 @@ def label(store, asked, *, stop_after=None):
             begun.stop("a stop was asked")
     metrics = begun.metrics()
     with connect.write(store.engine) as conn:
-        runs.fail_dead(conn, begun.run.id, "over")  # it no longer counts as running
+        runs.fail_dead(conn, runs.get(conn, begun.run.id), "over")  # it no longer counts as running
     return metrics
 
 
@@ -203,7 +203,7 @@ def test_answers_of_a_killed_run_become_labels_in_the_next(store):
         next(going)
     # Its process is gone without a word: nothing after the seventh answer happens.
     with connect.write(store.engine) as conn:
-        runs.fail_dead(conn, begun.run.id, "killed")
+        runs.fail_dead(conn, runs.get(conn, begun.run.id), "killed")
         kept = requests.spent(conn, begun.run.id)
 
     metrics = label(store, wish("rule:longest"))
