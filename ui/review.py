@@ -217,18 +217,18 @@ def reviewed(given: Sequence[verdicts.Verdict]) -> Reviewed:
 
 
 def history(store: Store, given: Sequence[verdicts.Verdict]) -> pd.DataFrame:
-    """Verdicts as a table for reading: the prompt's first words, and sides as they were shown."""
+    """Verdicts as a table for reading: sides as they were shown, then the prompt, which may be cut off."""
     with connect.read(store.engine) as conn:
         texts = dict(pairs.texts(conn, [one.pair_id for one in given]))
     rows = [
         (
-            _first_words(texts[one.pair_id]) if one.pair_id in texts else "(erased)",
             _as_shown(one.decision.value, one.shown),
             "-" if one.label_side is None else _as_shown(one.label_side.value, one.shown),
+            _first_words(texts[one.pair_id]) if one.pair_id in texts else "(erased)",
         )
         for one in given
     ]
-    return pd.DataFrame(rows, columns=["prompt", "you said", "the label said"])
+    return pd.DataFrame(rows, columns=["you said", "the label said", "prompt"])
 
 
 def _first_words(pair: Pair, *, most: int = 60) -> str:

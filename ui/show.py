@@ -16,6 +16,7 @@ from rich.text import Text
 
 from core.errors import RunFailed
 from core.findings import Finding, Level, Slice
+from core.measure.calibration import LEAST_DECIDED
 from core.records import RunKind
 from db import runs
 from db.imports import ImportCounts
@@ -417,6 +418,18 @@ def temperature_words(interval: Mapping[str, Any]) -> str:
         return "how certain it is, is not known"
     verdict = "it is too sure" if low > 1 else "it is too modest" if high < 1 else "1 would do as well"
     return f"{verdict}: {low:.2f} to {high:.2f}"
+
+
+def temperature_note(metrics: Mapping[str, Any]) -> str:
+    """What stands under a temperature: how to read it, or why there is none."""
+    if metrics.get("temperature") is not None:
+        return "1 is calibrated; above 1, too sure of itself"
+    decided = ((metrics.get("valid") or {}).get("accuracy") or {}).get("num_decided")
+    if decided is None:
+        return "not fitted here"
+    if decided < LEAST_DECIDED:
+        return f"{counted(decided, 'decided valid pair')}; {LEAST_DECIDED} are needed to fit one"
+    return "all rewards on valid are equal"
 
 
 def speed_words(steps: pd.DataFrame) -> str:

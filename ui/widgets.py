@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+_ROWS_SHOWN, _ROW_PIXELS = 6, 33  # of a table in the theme's font: whole rows, then it scrolls
 REFRESH_SECONDS = 2.0
 QUEUE_SECONDS = 1.0  # a click on "Start training" leads here: what it started should be seen to start
 _STATE_COLOUR = {
@@ -40,8 +41,11 @@ _DIRECTIVE = re.compile(r":(?=[a-z0-9_+-]+[:/\[])")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>$&:^=])")
 
 
-def begin(title: str) -> None:
-    """Title, the sidebar and, while a run is going, its progress. Stops the page where there is no store."""
+def begin(title: str, *, with_runs: bool = True) -> None:
+    """Title, the sidebar and, while a run is going, its progress. Stops the page where there is no store.
+
+    A page that shows a run itself begins without and calls `runs_going` when it knows which.
+    """
     st.html("<style>.stMainBlockContainer{padding-top:2.2rem}</style>")
     try:
         state.store()
@@ -49,7 +53,7 @@ def begin(title: str) -> None:
         st.title(title)
         st.error(plain(str(error)))
         st.stop()
-    _sidebar()
+    _sidebar(with_runs=with_runs)
     st.title(title)
 
 
@@ -100,7 +104,7 @@ def load_demo_button(*, primary: bool = False) -> None:
         st.rerun()
 
 
-def _sidebar() -> None:
+def _sidebar(*, with_runs: bool) -> None:
     names = [one.name for one in state.all_datasets()]
     chosen = state.kept("dataset")
     if names:
@@ -119,16 +123,23 @@ def _sidebar() -> None:
                 help="A named set of pairs. All pages show this one.",
                 on_change=_show_dataset,
             )
-        with connect.read(state.store().engine) as conn:
-            active = bool(runs.running(conn) or runs.queued(conn))
-        st.session_state["was_active"] = active
-        st.fragment(_strip, run_every=REFRESH_SECONDS if active else None)()
+        if with_runs:
+            runs_going()
         device = machine.devices()[0]
         memory = ""
         if device.used is not None and device.total is not None:
             memory = f" · {_gib(device.used)} of {_gib(device.total)} GiB"
         st.caption(f":material/memory: {plain(device.title)}{memory}")
         st.caption(f"Store: {plain(str(connect.store_path(state.store().url) or state.store().engine.url))}")
+
+
+def runs_going(*, besides: int | None = None) -> None:
+    """The runs that are going, in the sidebar; `besides` the one that the page itself shows."""
+    with connect.read(state.store().engine) as conn:
+        active = bool(runs.running(conn) or runs.queued(conn))
+    st.session_state["was_active"] = active
+    with st.sidebar:
+        st.fragment(_strip, run_every=REFRESH_SECONDS if active else None)(besides)
 
 
 def _show_dataset() -> None:
@@ -139,7 +150,7 @@ def _gib(size: int) -> str:
     return f"{size / 1024**3:.0f}"
 
 
-def _strip() -> None:
+def _strip(besides: int | None) -> None:
     """The runs that are going, and how many wait. Reports dead workers and starts the next, as every command does."""
     store = state.store()
     tend(store)
@@ -149,6 +160,8 @@ def _strip() -> None:
         st.session_state["was_active"] = False
         st.rerun()  # once: the pages show the result and the timer stops
     for run in going:
+        if run.id == besides:
+            continue
         with st.container(border=True):
             progress(run)
             stop_button(run, key=f"strip_stop_{run.id}")
@@ -156,9 +169,10 @@ def _strip() -> None:
         st.caption(f"{len(waiting)} more in the queue")
 
 
-def progress(run: runs.Run) -> None:
+def progress(run: runs.Run, *, titled: bool = True) -> None:
     """What a run is doing, how far it is and how long it will take."""
-    st.caption(f"Run {run.id} · {run.kind.value} · {plain(run.name or str(run.config.get('method', '')))}")
+    if titled:
+        st.caption(f"Run {run.id} · {run.kind.value} · {plain(run.name or str(run.config.get('method', '')))}")
     left = "" if run.seconds_left is None else f" · about {duration(run.seconds_left)} left"
     words = run.progress_text or run.state.value
     if run.state is RunState.STOPPING:
@@ -212,7 +226,7 @@ def runs_table(found: Sequence[runs.Run], names: Mapping[int, str], *, shown: in
         key=key,
         hide_index=True,
         width="stretch",
-        height=min(36 * (len(found) + 1), 220),
+        height=_ROW_PIXELS * (min(len(found), _ROWS_SHOWN) + 1) + 2,
         on_select=lambda: _open_run(ids, st.session_state[key]["selection"]["rows"]),
         selection_mode="single-row",
         selection_default={"selection": {"rows": [ids.index(shown)], "columns": [], "cells": []}},
@@ -443,7 +457,7 @@ def _live(run_id: int) -> None:
         run = runs.get(conn, run_id)
     if is_over(run.state):
         st.rerun()
-    progress(run)
+    progress(run, titled=False)
     curves(run_id, is_probe=run.config.get("method") == Method.PROBE.value)
 
 

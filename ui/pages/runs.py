@@ -10,7 +10,7 @@ from ui import actions, checks, findings, plots, processes, show, state, widgets
 
 CHART = {"displayModeBar": False}
 
-widgets.begin("Runs")
+widgets.begin("Runs", with_runs=False)
 widgets.needs_dataset()
 store = state.store()
 with connect.read(store.engine) as conn:
@@ -40,6 +40,7 @@ with connect.read(store.engine) as conn:
     run = runs.get(conn, chosen)
     steps = runs.steps_of(conn, run.id)
     queue = [one.id for one in runs.queued(conn)]
+widgets.runs_going(besides=run.id)
 widgets.runs_table(found, names, shown=run.id)
 
 about = [run.kind.value, str(run.config.get("method") or ""), run.name or ""]
@@ -111,9 +112,7 @@ if metrics.get("accuracy"):
             help_="Mean distance between how sure the model is and how often it is right (ECE).",
         )
     with cards[3]:
-        widgets.measure(
-            "Temperature", show.number(metrics.get("temperature")), "1 is calibrated; above 1, too sure of itself"
-        )
+        widgets.measure("Temperature", show.number(metrics.get("temperature")), show.temperature_note(metrics))
     if compared := state.compared_with_before(run):
         st.markdown(f"**Before and after.** {widgets.plain(show.comparison_words(compared))}")
     if metrics.get("subsets"):

@@ -52,7 +52,8 @@ def test_page_opens_while_a_run_is_going_and_shows_its_progress(going: Store, pa
     app = opened(page)
 
     assert "Run 3" in words_of(app)
-    assert app.button(key="strip_stop_3").label == "Stop and keep the best checkpoint"
+    stop = app.button(key="run_stop" if page == "runs" else "strip_stop_3")
+    assert stop.label == "Stop and keep the best checkpoint"
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -163,6 +164,26 @@ def test_trained_run_shows_its_numbers_with_their_interval_and_baseline(trained:
 
     assert labels == ["Accuracy", "Log loss", "Calibration error", "Temperature"]
     assert "always the longer" in words_of(app)
+
+
+def test_temperature_that_could_not_be_fitted_says_why(trained: Store):
+    with connect.read(trained.engine) as conn:
+        decided = runs.get(conn, 1).metrics["valid"]["accuracy"]["num_decided"]
+
+    app = opened("runs", open_run=1)
+
+    assert {metric.label: metric.value for metric in app.metric}["Temperature"] == "-"
+    assert f"{decided} decided valid pairs; 20 are needed to fit one" in words_of(app)
+
+
+def test_running_run_has_its_name_and_its_stop_once_where_it_is_shown(going: Store):
+    rank_anew(going)
+
+    app = opened("runs", open_run=3)
+
+    assert [button.key for button in app.button if button.label.startswith("Stop")] == ["run_stop"]
+    assert words_of(app).count("Run 3") == 1
+    assert "strip_stop_3" in [button.key for button in opened("runs", open_run=1).button]
 
 
 def test_flip_is_written_against_the_label_and_undone_by_undo(trained: Store, monkeypatch):
