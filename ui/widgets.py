@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+# The accent that white words can be read on is too dark for words on a dark page: a chosen segment has the text's.
+_STYLE = """<style>
+.stMainBlockContainer {padding-top: 2.2rem}
+.stButtonGroup [aria-checked="true"] {color: inherit !important}
+</style>"""
 _ROWS_SHOWN, _ROW_PIXELS = 6, 33  # of a table in the theme's font: whole rows, then it scrolls
 REFRESH_SECONDS = 2.0
 QUEUE_SECONDS = 1.0  # a click on "Start training" leads here: what it started should be seen to start
@@ -46,7 +51,7 @@ def begin(title: str, *, with_runs: bool = True) -> None:
 
     A page that shows a run itself begins without and calls `runs_going` when it knows which.
     """
-    st.html("<style>.stMainBlockContainer{padding-top:2.2rem}</style>")
+    st.html(_STYLE)
     try:
         state.store()
     except TiebreakError as error:
