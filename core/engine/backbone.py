@@ -88,23 +88,41 @@ def _minilm_folders() -> list[Path]:
 
 def _from_hub(name: str, *, revision: str | None = None) -> Backbone:
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - heavy
-    from huggingface_hub.errors import HFValidationError  # noqa: PLC0415
+    from huggingface_hub.errors import (  # noqa: PLC0415
+        EntryNotFoundError,
+        HFValidationError,
+        HTTPError,  # type: ignore[attr-defined]  # the HTTP client's own: httpx's or, since 2, httpx2's
+        XetDownloadError,
+    )
 
     wanted = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
     try:
         folder = snapshot_download(name, revision=revision, allow_patterns=wanted)
     except HFValidationError:
         raise NotFound(f"backbone {name!r} is no local folder and no hub id such as owner/name") from None
-    except Exception as error:  # noqa: BLE001 - the hub client raises many kinds; each means: not to be had
-        why = "offline and not in the local cache" if _is_offline() else f"not to be had ({type(error).__name__})"
+    except (OSError, HTTPError, EntryNotFoundError, XetDownloadError) as error:
         if revision is not None:
             raise NotFound(
-                f"backbone {name!r} at revision {revision}, which this adapter was trained on, is {why}"
+                f"backbone {name!r} at revision {revision}, which this adapter was trained on, {_why_not(error)}"
             ) from None
         raise NotFound(
-            f"backbone {name!r} is {why}; use {EMBEDDED_BACKBONE}, a local folder or a cached hub id"
+            f"backbone {name!r} {_why_not(error)}; use {EMBEDDED_BACKBONE}, a local folder or a cached hub id"
         ) from None
     return Backbone(name=name, path=folder, revision=Path(folder).name)
+
+
+def _why_not(error: Exception) -> str:
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError  # noqa: PLC0415
+
+    if _is_offline():
+        return "is not in the local cache, and this process is offline"
+    if isinstance(error, GatedRepoError):
+        return "is gated: ask for access on its page at the hub, then log in with `hf auth login`"
+    if isinstance(error, RepositoryNotFoundError):
+        return "is not at the hub, or is private"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"cannot be fetched: {error.strerror}"
+    return "is not in the local cache, and the hub did not give it"
 
 
 def _is_offline() -> bool:

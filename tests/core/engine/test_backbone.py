@@ -1,6 +1,11 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -50,6 +55,63 @@ def test_name_that_is_neither_folder_nor_hub_id_is_one_sentence(name):
         resolve(name)
 
     one_sentence(refused)
+
+
+ANSWERS = {"gated": (403, "GatedRepo"), "unknown": (404, "RepoNotFound"), "teapot": (418, "")}
+RESOLVE = """
+import sys
+from core.engine.backbone import resolve
+from core.errors import NotFound
+try:
+    resolve(sys.argv[1])
+except NotFound as error:
+    print(error)
+"""
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Says no to every question, as the name of the model asks for."""
+
+    def do_GET(self) -> None:
+        status, code = next(answer for name, answer in ANSWERS.items() if name in self.path)
+        self.send_response(status)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[str]:
+    with HTTPServer(("localhost", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("owner/gated", "is gated: ask for access on its page at the hub"),
+        ("owner/unknown", "is not at the hub, or is private"),
+        ("owner/teapot", "is not in the local cache, and the hub did not give it"),
+    ],
+)
+def test_what_the_hub_refuses_is_said_in_words(hub, tmp_path, name, why):
+    settings = {"HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
+
+    done = subprocess.run(
+        [sys.executable, "-c", RESOLVE, name], env=os.environ | settings, capture_output=True, text=True, check=True
+    )
+
+    assert f"backbone '{name}'" in done.stdout
+    assert why in done.stdout
+    assert "Error" not in done.stdout
 
 
 def test_folder_without_config_is_refused(tmp_path):
