@@ -481,6 +481,13 @@ def export_data(
     show.as_json({"dataset": dataset, "rows": count}) if json else show.say(f"{count:,} pairs written to {file}")
 
 
+@app.command("clear-cache")
+def clear_cache(json: JsonOption = False) -> None:
+    """Remove cached tokens and features; the next run computes them again."""
+    freed = files.clear_cache(_open())
+    show.as_json({"freed_bytes": freed}) if json else show.say(f"{show.size(freed)} removed")
+
+
 @app.command("app")
 def app_(
     port: Annotated[int, typer.Option(help="The port to listen on, on this machine only.")] = 8501,

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from core.errors import TiebreakError
 from db import connect
-from ui import machine
+from ui import files, machine, show
 from ui.processes import Store, open_store
 
 _PACKAGES = ("torch", "transformers", "peft", "streamlit", "sqlalchemy", "pandas", "plotly")
@@ -51,6 +51,8 @@ def _store_checks(option: str | None) -> Iterator[Check]:
     yield Check(name="store", ok=True, value=str(path or store.url))
     if path is not None:
         yield _integrity(store)
+        cached = f"{show.size(files.cached_bytes(store))} in {store.feature_folder}; `tiebreak clear-cache` removes it"
+        yield Check(name="feature cache", ok=True, value=cached)
         free = shutil.disk_usage(path.parent).free
         yield Check(name="disk", ok=free > LEAST_FREE_BYTES, value=f"{free / 1024**3:.1f} GiB free beside the store")
 

@@ -13,7 +13,7 @@ from core import formats
 from core.errors import BadConfig, BadFile, TiebreakError
 from core.formats import ReadOptions
 from core.records import Kind, Part
-from db import connect, datasets, imports, labelers, search
+from db import connect, datasets, imports, labelers, runs, search
 from db.names import check_text
 from ui import demo_pairs, exchange
 from ui.processes import Store
@@ -163,6 +163,27 @@ def export_data(store: Store, *, dataset: str, path: Path) -> int:
     with connect.read(store.engine) as conn:
         found = datasets.get(conn, dataset)
         return write_lines(path, exchange.lines(conn, found.id))
+
+
+def cached_bytes(store: Store) -> int:
+    """The size of the tokens and features beside a store, of every backbone."""
+    return sum(file.stat().st_size for file in store.feature_folder.rglob("*") if file.is_file())
+
+
+def clear_cache(store: Store) -> int:
+    """Remove cached tokens and features, which the next run computes again; how many bytes that was."""
+    with connect.read(store.engine) as conn:
+        going = [run.id for run in (*runs.running(conn), *runs.queued(conn)) if run.pid is not None]
+    if going:
+        raise TiebreakError(f"run {going[0]} is going and may read the cache; stop it or wait until it has ended")
+    freed = cached_bytes(store)
+    try:
+        shutil.rmtree(store.feature_folder)
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise TiebreakError(f"cannot remove {store.feature_folder}: {error.strerror}") from None
+    return freed
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> int:

@@ -363,6 +363,15 @@ def ago(when: float) -> str:
     return "just now"
 
 
+def size(count: float) -> str:
+    """Bytes as people read them: `812.0 KiB`, `3.4 GiB`."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} GiB"
+
+
 def number(value: object) -> str:
     return "-" if not isinstance(value, int | float) else f"{value:.3f}"
 

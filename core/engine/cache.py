@@ -77,10 +77,6 @@ def cache_for(loaded: Loaded, folder: Path) -> Cache:
     return Cache(tokens=Shards(own / "tokens"), features=Shards(own / "features"))
 
 
-def size_bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*.safetensors")) if folder.exists() else 0
-
-
 def _keys_in(file: Path) -> npt.NDArray[np.uint8]:
     with safe_open(file, framework="numpy") as content:
         keys: npt.NDArray[np.uint8] = content.get_tensor("keys")

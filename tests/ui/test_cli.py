@@ -363,6 +363,18 @@ def test_purge_says_how_many_texts_it_erased(store):
     assert answer(store, "remove", "--dataset", "few", "--purge", "--yes")["purged"] == 3
 
 
+def test_cache_is_shown_with_its_size_and_cleared(store, tmp_path):
+    shard = tmp_path / "store-files" / "features" / "rules" / "tokens" / "shard.safetensors"
+    shard.parent.mkdir(parents=True)
+    shard.write_bytes(b"x" * 1536)
+    assert answer(store, "doctor")["feature cache"]["value"].startswith("1.5 KiB in ")
+
+    assert answer(store, "clear-cache") == {"freed_bytes": 1536}
+
+    assert not shard.exists()
+    assert answer(store, "clear-cache") == {"freed_bytes": 0}
+
+
 def test_doctor_finds_the_store_sound(workshop):
     checks = answer(workshop.store, "doctor")
 

@@ -1,4 +1,4 @@
-"""Export: a proven checkpoint to a folder, a dataset with its labels and verdicts to a file; or a dataset goes."""
+"""Export: a proven checkpoint to a folder, a dataset to a file; or what is not needed goes."""
 
 from pathlib import Path
 
@@ -91,3 +91,15 @@ with st.container(horizontal=True):
         st.session_state["removed_dataset"] = here.name
         st.rerun()
     widgets.twin(commands.command(store, "remove", "--dataset", here.name))
+
+st.subheader("Cached features")
+st.write(f"{show.size(files.cached_bytes(store))} of tokens and features: a later run on the same texts is quick.")
+with st.container(horizontal=True):
+    if st.button("Clear the cache", key="clear_cache", help="The next run computes them again."):
+        try:
+            files.clear_cache(store)
+        except TiebreakError as error:
+            st.error(widgets.plain(f"{error}."))
+            st.stop()
+        st.rerun()
+    widgets.twin(commands.command(store, "clear-cache"))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.engine.cache import Shards, cache_for, size_bytes
+from core.engine.cache import Shards, cache_for
 
 
 def key(number):
@@ -46,11 +46,6 @@ def test_partial_file_of_a_killed_run_is_no_shard(shards):
 
 def test_folder_that_is_not_there_is_empty(tmp_path):
     assert Shards(tmp_path / "nothing").keys() == set()
-    assert size_bytes(tmp_path / "nothing") == 0
-
-
-def test_size_is_that_of_the_shards(shards, tmp_path):
-    assert size_bytes(tmp_path) == sum(file.stat().st_size for file in shards.files()) > 0
 
 
 def test_other_rules_or_another_backbone_have_another_cache(load, decoder, encoder, tmp_path):

@@ -49,5 +49,31 @@ def test_the_commands_name_their_store(empty: Store):
 
     commands = [shlex.split(code.value) for code in app.code if code.value.startswith("tiebreak")]
 
-    assert [words[3] for words in commands] == ["export-data", "remove"]
+    assert [words[3] for words in commands] == ["export-data", "remove", "clear-cache"]
     assert all(words[1] == "--store" for words in commands)
+
+
+def test_cached_features_are_shown_with_their_size_and_cleared(trained: Store):
+    shard = trained.feature_folder / "rules" / "tokens" / "shard.safetensors"
+    shard.parent.mkdir(parents=True)
+    shard.write_bytes(b"x" * 3 * 1024**2)
+    app = opened("export")
+    assert "3.0 MiB of tokens and features" in words_of(app)
+
+    app.button(key="clear_cache").click().run()
+
+    assert not app.exception
+    assert not shard.exists()
+    assert "0 bytes of tokens and features" in words_of(app)
+
+
+def test_cache_that_a_run_may_read_is_kept(going: Store):
+    shard = going.feature_folder / "shard.safetensors"
+    shard.parent.mkdir(parents=True)
+    shard.write_bytes(b"x")
+    app = opened("export")
+
+    app.button(key="clear_cache").click().run()
+
+    assert "run 3 is going and may read the cache" in app.error[0].value
+    assert shard.exists()
