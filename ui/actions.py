@@ -14,12 +14,13 @@ import pandas as pd
 
 from core.config import EMBEDDED_BACKBONE, TrainConfig, config_from
 from core.errors import BadFile, NotFound, RunFailed
+from core.formats import check_readable
 from core.measure.compare import compare
 from core.records import Part, RunKind, RunState
 from db import connect, datasets, labelers, labels, rewards, runs, snapshots, verdicts
 from db.names import check_text
 from ui import machine
-from ui.files import check_readable, check_writable
+from ui.files import check_writable
 from ui.processes import Store, tend
 
 

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from core.config import Method, config_from, config_from_toml
 from core.errors import BadConfig, NotFound, RunFailed, TiebreakError
+from core.formats import check_readable
 from core.records import Kind, Part, RunKind, RunState
 from db import connect, datasets, labelers, prices, runs
 from ui import actions, checks, commands, demo_run, doctor, files, labeling, review, show
@@ -273,7 +274,7 @@ def score(
     json: JsonOption = False,
 ) -> None:
     """Write the rewards of a file's responses, in its order, under its ids."""
-    files.check_readable(file)
+    check_readable(file)
     store = _open()
     settings = {"file": str(file.resolve()), "out": str(out.resolve())}
     run_id = actions.start_work_on(store, RunKind.SCORE, parent=run, dataset=None, settings=settings)

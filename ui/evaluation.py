@@ -12,8 +12,8 @@ from core.records import Decision, Kind, Part, Reward, SnapshotPair
 from db import connect, datasets, evaluations, labelers, labels, rewards, runs, verdicts
 from ui.processes import Store
 
-# What became of a snapshot's pairs (`core.engine.prepare.Counts`), as the model card lists it.
-_COUNTED = (
+# What became of a snapshot's pairs (`core.engine.prepare.Counts`), as the model card and the Runs page list it.
+COUNTED = (
     "num_train",
     "num_valid",
     "num_test",
@@ -125,11 +125,7 @@ def card(store: Store, run: runs.Run, metrics: dict[str, object]) -> str:
         "",
         "Pairs:",
         "",
-        *(
-            f"- {name.removeprefix('num_').replace('_', ' ')}: {metrics[name]:,}"
-            for name in _COUNTED
-            if name in metrics
-        ),
+        *(f"- {name.removeprefix('num_').replace('_', ' ')}: {metrics[name]:,}" for name in COUNTED if name in metrics),
         "",
         "Settings:",
         "",

@@ -47,7 +47,7 @@ def read_options(*, format_: str | None, mapping: str | Mapping[str, str], label
 
 def preview_file(path: Path, options: ReadOptions) -> formats.Preview:
     """The first pairs of a file as an import would read them."""
-    check_readable(path)
+    formats.check_readable(path)
     return formats.preview(path, options)
 
 
@@ -115,16 +115,6 @@ def load_demo(store: Store) -> Iterator[imports.ImportCounts]:
     """Import the shipped demo pairs; a second time adds nothing."""
     rows = formats.from_dicts(demo_pairs.rows(), ReadOptions())
     yield from imports.import_rows(store.engine, rows, dataset=DEMO, file="demo pairs")
-
-
-def check_readable(path: Path) -> None:
-    """BadFile in one sentence if a file is missing, a folder or empty; a run would say it late."""
-    if path.is_dir():
-        raise BadFile(f"{path} is a directory; a file of pairs is needed")
-    if not path.exists():
-        raise BadFile(f"{path} does not exist")
-    if path.stat().st_size == 0:
-        raise BadFile(f"{path} is empty")
 
 
 def check_writable(path: Path) -> None:

@@ -141,12 +141,6 @@ def probabilities(margin_B: Tensor, *, ties: Ties, tie_parameter: Tensor | None 
     return ThreeWay(log_p.a.exp(), log_p.b.exp(), log_p.tie.exp())
 
 
-def p_a_of(margin_B: Tensor, *, ties: Ties, tie_parameter: Tensor | None = None) -> Tensor:
-    """P(a better) + P(tie) / 2 at a margin, shape (B,): what a label's p_a is compared with."""
-    p = probabilities(margin_B, ties=ties, tie_parameter=tie_parameter)
-    return p.a + p.tie / 2
-
-
 def _target_shares(p_a: Tensor, p_tie: Tensor, objective: Objective) -> ThreeWay:
     # A labeler may call a pair a tie and still give a p_a far from a half.
     tie = torch.minimum(p_tie, 2 * torch.minimum(p_a, 1 - p_a))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import BadFile
-from core.formats.files import NotARow, Row, rows_of
+from core.formats.files import NotARow, Row, check_readable, rows_of
 from core.formats.layouts import LAYOUTS, Refused, find_layout, layout_for, pairs_of, read_prompt, read_text
 from core.formats.options import ReadOptions
 from core.records import BadRow, Decision, IdenticalRow, Message, PairRow, Vote
@@ -20,6 +20,7 @@ __all__ = [
     "Preview",
     "ReadOptions",
     "ScoreRow",
+    "check_readable",
     "from_dicts",
     "from_frame",
     "pair_line",

@@ -43,7 +43,7 @@ def rows_of(path: Path, fits: Fits = bool) -> Iterator[tuple[int, Row | NotARow]
     Args:
         fits: whether a JSON object is a row; one that is none may hold the array of rows.
     """
-    _refuse_unreadable(path)
+    check_readable(path)
     try:
         yield from _rows_of(path, fits)
     except UnicodeDecodeError as error:
@@ -54,7 +54,8 @@ def rows_of(path: Path, fits: Fits = bool) -> Iterator[tuple[int, Row | NotARow]
         raise BadFile(f"cannot read {path}: {error.strerror or error}") from None
 
 
-def _refuse_unreadable(path: Path) -> None:
+def check_readable(path: Path) -> None:
+    """BadFile in one sentence if a file is missing, a folder or empty."""
     if path.is_dir():
         raise BadFile(f"{path} is a directory; name a file of pairs in it")
     if not path.exists():

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.records import RunKind, RunState
 from db import connect, datasets, runs
-from ui import actions, checks, findings, plots, processes, show, state, widgets
+from ui import actions, checks, evaluation, findings, plots, processes, show, state, widgets
 
 CHART = {"displayModeBar": False}
 
@@ -133,8 +133,7 @@ with st.expander("Settings and files"):
     widgets.details(
         {**run.config, "checkpoint": run.checkpoint, "snapshot": run.snapshot_id, "device": metrics.get("device")}
     )
-kept = ("num_train", "num_valid", "num_test", "ties", "ties_left_out", "leaking", "repeated_responses", "trimmed")
-counted = {key: metrics[key] for key in (*kept, "dropped", "same_after_trimming") if key in metrics}
+counted = {key: metrics[key] for key in evaluation.COUNTED if key in metrics}
 if counted:
     with st.expander("What became of the pairs"):
         widgets.details(counted)

@@ -9,7 +9,6 @@ from core.engine.objective import (
     TieParameter,
     bradley_terry_loss,
     log_probabilities,
-    p_a_of,
     preference_loss,
     probabilities,
 )
@@ -195,16 +194,6 @@ class TestProbabilities:
         p = probabilities(of(edge - 1e-6, edge + 1e-6), ties=ties, tie_parameter=of(width)[0])
 
         assert (p.tie > p.a).tolist() == [True, False]
-
-    @pytest.mark.parametrize("ties", Ties)
-    def test_p_a_counts_a_tie_as_half(self, ties):
-        margin, width = torch.linspace(-5, 5, 11, dtype=torch.float64), of(0.7)[0]
-
-        p_a = p_a_of(margin, ties=ties, tie_parameter=width)
-
-        p = probabilities(margin, ties=ties, tie_parameter=width)
-        torch.testing.assert_close(p_a, 0.5 + (p.a - p.b) / 2)
-        torch.testing.assert_close(p_a + p_a_of(-margin, ties=ties, tie_parameter=width), torch.ones_like(margin))
 
     @pytest.mark.parametrize("ties", LEARNED)
     @pytest.mark.parametrize("width", [1e-30, 1e-6, 50.0])
