@@ -93,9 +93,8 @@ def trained(made, tmp_path, monkeypatch) -> Store:
 def going(trained) -> Store:
     """A run is going: its worker is this very process, which lives."""
     run_id = add_run(trained)
+    claim_for_this_process(trained, run_id)
     with connect.write(trained.engine) as conn:
-        started = psutil.Process().create_time()
-        runs.claim(conn, run_id, pid=os.getpid(), pid_started=started, host=os.uname().nodename)
         runs.heartbeat(conn, run_id, progress=0.25, text="training: step 5 of 20", seconds_left=90.0)
     return trained
 
@@ -108,6 +107,12 @@ def failed(trained) -> Store:
     with connect.write(trained.engine) as conn:
         runs.finish(conn, run_id, state=RunState.FAILED, metrics={}, checkpoint=None, error=words)
     return trained
+
+
+def claim_for_this_process(store: Store, run_id: int) -> None:
+    started = psutil.Process().create_time()
+    with connect.write(store.engine) as conn:
+        runs.claim(conn, run_id, pid=os.getpid(), pid_started=started, host=os.uname().nodename)
 
 
 def add_run(store: Store) -> int:

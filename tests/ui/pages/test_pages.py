@@ -10,7 +10,8 @@ from streamlit.testing.v1 import AppTest
 from core.formats import ReadOptions, from_dicts
 from core.records import Bucket, Decision, Order, Reward, RunKind, RunState
 from db import connect, datasets, imports, pairs, rewards, runs, verdicts
-from ui import actions, files, review, state, widgets
+from tests.ui.pages.conftest import claim_for_this_process
+from ui import files, review, state, widgets
 from ui.processes import Store
 
 HOUSE = Path(__file__).parents[3]
@@ -372,10 +373,9 @@ def test_undo_names_the_pair_that_is_back(trained: Store, monkeypatch):
 def test_press_that_comes_before_the_page_is_drawn_again_is_no_verdict(trained: Store, monkeypatch):
     monkeypatch.setattr(state, "LEAST_DWELL_SECONDS", 0.0)
     app = opened("disagreements")
-    # A rerun that the next press interrupts never says what is shown.
-    monkeypatch.setattr(state, "now_showing", lambda what: None)
 
     app.button(key="verdict_flip").click().run()
+    app.session_state["shown"] = ""  # as after a rerun that the next press interrupts: it never says what is shown
     app.button(key="verdict_flip").click().run()
 
     with connect.read(trained.engine) as conn:
@@ -488,14 +488,14 @@ def test_all_runs_are_in_one_table_with_their_state_and_accuracy(failed: Store):
     assert set(table["dataset"]) == {"things"}
 
 
-def test_failed_run_is_tried_again_with_its_settings(failed: Store, monkeypatch):
-    monkeypatch.setattr(actions, "tend", lambda store: None)
+def test_failed_run_is_tried_again_with_its_settings(failed: Store):
+    claim_for_this_process(failed, rank_anew(failed))  # its device is taken, so the new run waits
     app = opened("runs", open_run=3)
 
     app.button(key="run_again").click().run()
 
     with connect.read(failed.engine) as conn:
-        again, before = runs.get(conn, 4), runs.get(conn, 3)
+        again, before = runs.get(conn, 5), runs.get(conn, 3)
     assert (again.kind, again.config, again.labeler) == (before.kind, before.config, before.labeler)
 
 
