@@ -88,12 +88,10 @@ def _minilm_folders() -> list[Path]:
 
 def _from_hub(name: str, *, revision: str | None = None) -> Backbone:
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - heavy
-    from huggingface_hub.errors import (  # noqa: PLC0415
-        EntryNotFoundError,
-        HFValidationError,
-        HTTPError,  # type: ignore[attr-defined]  # the HTTP client's own: httpx's or, since 2, httpx2's
-        XetDownloadError,
-    )
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError, XetDownloadError  # noqa: PLC0415
+
+    # Its HTTP client's own error: httpx's or, since 2, httpx2's.
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined] # isort: skip  # noqa: PLC0415
 
     wanted = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
     try:
