@@ -15,7 +15,7 @@ from core.config import Method, config_from, config_from_toml
 from core.errors import BadConfig, NotFound, RunFailed, TiebreakError
 from core.records import Kind, Part, RunKind, RunState
 from db import connect, datasets, labelers, prices, runs
-from ui import actions, checks, commands, demo_run, doctor, files, labeling, review, show
+from ui import actions, checks, commands, demo_run, doctor, files, labeling, report, review, show
 from ui.processes import Store, is_over, open_store, tend
 
 INTERRUPTED = 130  # as a shell says of Ctrl-C
@@ -418,6 +418,13 @@ def labelers_(
             for found in labelers.summaries(conn, dataset_id)
         ]
     show.as_json(rows) if json else show.table("labelers", rows)
+
+
+@app.command("report")
+def report_(dataset: DatasetOption, labeler: LabelerOption = None, json: JsonOption = False) -> None:
+    """How far to trust a labeler: what the shown order does, what it prefers, whether others agree."""
+    found = report.report(_open(), dataset=dataset, labeler=labeler)
+    show.as_json(found.to_dict()) if json else show.report(found)
 
 
 @app.command()

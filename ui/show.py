@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import sys
 import time
 from collections import Counter
@@ -16,14 +17,17 @@ from rich.text import Text
 
 from core.errors import RunFailed
 from core.findings import Finding, Level, Slice
+from core.measure.agreement import Agreement, Estimate
 from core.records import RunKind
 from db import runs
 from db.imports import ImportCounts
+from db.requests import Effort
 from db.search import IndexState
 from ui import commands
 from ui.actions import wait_for
 from ui.labeling import Forecast
 from ui.processes import Store, is_over
+from ui.report import Report
 from ui.review import QueueSize, Reviewed
 
 POLL_SECONDS = 0.25
@@ -238,6 +242,67 @@ def labeled_words(run: runs.Run) -> str:
     if metrics.get("why_stopped"):
         words += f"; stopped: {metrics['why_stopped']}"
     return words
+
+
+def report(found: Report) -> None:
+    """A report card as three short tables; what cannot be told is left out."""
+    card = found.card
+    rows = [("ties", percent(card.tie_rate), "")]
+    if card.position is not None:
+        rows += [
+            ("another winner in the other order", *_estimate(card.position.flip_rate)),
+            (
+                "of those, to the first shown",
+                percent(card.position.first_among_flips),
+                f"p {card.position.p_value:.2g}",
+            ),
+        ]
+        if math.isfinite(card.position.bias.value):
+            bias = card.position.bias
+            rows.append(("position bias, logits", f"{bias.value:+.2f}", f"{bias.low:+.2f} to {bias.high:+.2f}"))
+    measured = [
+        ("the same winner when asked again", card.same_again),
+        ("prefers the longer response", card.prefers_longer),
+        ("prefers the response with a list", card.prefers_list),
+        ("principles in conflict", card.principle_conflict),
+    ]
+    rows += [(name, *_estimate(one)) for name, one in measured if one is not None and math.isfinite(one.value)]
+    if card.contradicts is not None:
+        rows.append(("votes against their own reasons", percent(card.contradicts), ""))
+    table(
+        f"{found.labeler} on {found.dataset}: {card.num_pairs:,} pairs, {card.num_votes:,} votes",
+        [{"measure": name, "share": value, "95% interval": interval} for name, value, interval in rows],
+    )
+    table("agreement with", [_agreement_line(name, one) for name, one in {**found.others, **found.rules}.items()])
+    if found.effort is not None:
+        _effort(found.effort)
+
+
+def _estimate(one: Estimate) -> tuple[str, str]:
+    interval = f"{percent(one.low)} to {percent(one.high)}" if math.isfinite(one.low) else "too few prompts"
+    return percent(one.value), interval
+
+
+def _agreement_line(name: str, one: Agreement) -> dict[str, object]:
+    value, interval = _estimate(one.share_decided)
+    return {
+        "labeler": f"always the {name}" if name in {"longest", "shortest"} else name,
+        "pairs": one.num_pairs,
+        "same side": value if math.isfinite(one.share_decided.value) else None,
+        "95% interval": interval if math.isfinite(one.share_decided.value) else None,
+        "kappa": f"{one.kappa.value:.2f}" if math.isfinite(one.kappa.value) else None,
+        "alpha": f"{one.alpha.value:.2f}" if math.isfinite(one.alpha.value) else None,
+    }
+
+
+def _effort(effort: Effort) -> None:
+    ended = ", ".join(f"{count:,} {state}" for state, count in sorted(effort.by_status.items()))
+    answered = effort.by_status.get("ok", 0)
+    each = 1000 / answered if answered else math.nan
+    cost = "cost unknown" if effort.num_unpriced else f"${effort.cost * each:,.2f}"
+    say(f"requests: {ended}; {effort.num_attempts:,} calls")
+    if answered:
+        say(f"for a thousand votes: {cost}, {duration(effort.seconds * each)} of calls one after the other")
 
 
 def duration(seconds: float) -> str:

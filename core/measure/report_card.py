@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 from core.label import logit_of
 from core.measure.agreement import Estimate, mean_with_interval
 
+_LIST_LINE = re.compile(r"^\s*(?:[-*\u2022]|\d{1,3}[.)])\s+\S", re.MULTILINE)
 LONGER_BY = 30  # characters, as AlpacaEval counts a longer response
 LEAST_BIN = 20
 _NUM_BINS = 10
@@ -74,6 +76,16 @@ class ReportCard:
         return made
 
 
+def has_list(text: str) -> bool:
+    """Whether a response has two lines or more that begin with a bullet or a number."""
+    return len(_LIST_LINE.findall(text)) > 1
+
+
+def preference_of(p_a: pd.Series) -> pd.Series:
+    """What labels say, a, b or tie, by their probabilities."""
+    return np.sign(p_a - 0.5).map({1.0: "a", -1.0: "b", 0.0: "tie"})
+
+
 def report_card(votes: pd.DataFrame, labels: pd.DataFrame, pairs: pd.DataFrame, *, seed: int = 0) -> ReportCard:
     """Measure a labeler.
 
@@ -83,7 +95,8 @@ def report_card(votes: pd.DataFrame, labels: pd.DataFrame, pairs: pd.DataFrame, 
         labels: one row a labeled pair: pair_id, side (a, b or None), p_a.
         pairs: one row a pair: pair_id, prompt, length_a, length_b (characters), list_a, list_b (bool).
     """
-    labeled = labels.merge(pairs, on="pair_id")
+    # Votes that cancel have a side, that of the first of them, but decide nothing.
+    labeled = labels.merge(pairs, on="pair_id").assign(said=lambda frame: preference_of(frame["p_a"]))
     return ReportCard(
         num_pairs=len(labels),
         num_votes=len(votes),
@@ -169,15 +182,15 @@ def _by_length(labeled: pd.DataFrame, *, seed: int) -> tuple[LengthBin, ...]:
 
 def _with_longer(labeled: pd.DataFrame) -> pd.DataFrame:
     """Decided pairs with `by`, how much longer the longer response is, and `won`, whether it was preferred."""
-    decided = labeled[labeled["side"].notna()]
+    decided = labeled[labeled["said"] != "tie"]
     difference = (decided["length_a"] - decided["length_b"]).to_numpy(np.float64)
-    side = np.where(decided["side"] == "a", 1.0, -1.0)
+    side = np.where(decided["said"] == "a", 1.0, -1.0)
     return decided.assign(by=np.abs(difference), won=(np.sign(difference) == side).astype(np.float64))
 
 
 def _prefers_list(labeled: pd.DataFrame, *, seed: int) -> Estimate:
-    decided = labeled[labeled["side"].notna() & (labeled["list_a"] != labeled["list_b"])]
-    won = (decided["side"] == "a") == decided["list_a"]
+    decided = labeled[(labeled["said"] != "tie") & (labeled["list_a"] != labeled["list_b"])]
+    won = (decided["said"] == "a") == decided["list_a"]
     return mean_with_interval(won.to_numpy(np.float64), prompt=decided["prompt"].tolist(), seed=seed)
 
 

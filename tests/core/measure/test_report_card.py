@@ -24,7 +24,8 @@ def pairs_frame(count, *, length_a=100, length_b=10, list_a=False, list_b=False)
 
 
 def labels_frame(sides):
-    return pd.DataFrame({"pair_id": range(len(sides)), "side": sides, "p_a": 0.9})
+    p_a = [{"a": 0.9, "b": 0.1, None: 0.5}[side] for side in sides]
+    return pd.DataFrame({"pair_id": range(len(sides)), "side": sides, "p_a": p_a})
 
 
 def card(votes, *, sides=None, pairs=None):
