@@ -14,6 +14,7 @@ from db.connect import insert_many
 from db.schema import imports, labelers, labels, memberships, votes
 
 COLUMNS = ["pair_id", "side", "p_a", "p_tie", "consistency", "num_votes"]
+VOTE_COLUMNS = ["pair_id", "preference", "p_a", "shown", "principle", "contradicts"]
 _CHUNK = 5000
 
 
@@ -115,6 +116,20 @@ def shown_votes(conn: Connection, *, labeler: str, dataset_id: int) -> pd.DataFr
     )
     found = conn.execute(wanted)
     return pd.DataFrame(found.all(), columns=list(found.keys()))
+
+
+def votes_frame(conn: Connection, *, labeler: str, dataset_id: int) -> pd.DataFrame:
+    """Every vote of a labeler (or of a pooled kind) on a dataset: one row a vote, columns VOTE_COLUMNS."""
+    versions = labeler_rows.newest_versions(conn, labeler, dataset_id=dataset_id)
+    seen = select(imports.c.id).where(imports.c.published.is_not(None))
+    counted = or_(votes.c.import_id.is_(None), votes.c.import_id.in_(seen))
+    joined = memberships.join(votes, votes.c.pair_id == memberships.c.pair_id)
+    wanted = select(*(votes.c[name] for name in VOTE_COLUMNS)).select_from(joined)
+    mine = _visible(dataset_id) & votes.c.labeler_id.in_(versions) & counted
+    found = conn.execute(wanted.where(mine).order_by(memberships.c.id, votes.c.id))
+    return pd.DataFrame(found.all(), columns=VOTE_COLUMNS).astype(
+        {"p_a": float, "shown": object, "principle": object, "contradicts": object}
+    )
 
 
 def of_pair(conn: Connection, pair_id: int) -> list[tuple[str, Label]]:

@@ -13,7 +13,7 @@ from core.records import Order, Preference, RunState
 from db.connect import take_turn, write
 from db.import_publishing import count_again
 from db.labels import rebuild
-from db.schema import attempts, memberships, requests, runs, votes
+from db.schema import attempts, labelers, memberships, requests, runs, votes
 
 ASKED = "asked"
 _ALIVE = (RunState.RUNNING.value, RunState.STOPPING.value)
@@ -231,10 +231,43 @@ def spent(conn: Connection, run_id: int) -> Spent:
     )
 
 
-def pairs_of_run(conn: Connection, run_id: int) -> list[int]:
-    """Pairs that a run asked about, in the order of its plan."""
-    asked = select(requests.c.pair_id).where(requests.c.run_id == run_id)
-    return list(dict.fromkeys(conn.execute(asked.order_by(requests.c.id)).scalars()))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """What a labeler's answers took, over all runs.
+
+    Attributes:
+        seconds: of all calls, one after the other.
+    """
+
+    by_status: dict[str, int]
+    num_attempts: int
+    cost: float
+    num_unpriced: int
+    seconds: float
+
+
+def effort(conn: Connection, labeler: str) -> Effort:
+    """Of every version of a labeler."""
+    mine = requests.c.labeler_id.in_(select(labelers.c.id).where(labelers.c.name == labeler))
+    ended = select(requests.c.state, func.count()).where(mine).group_by(requests.c.state)
+    calls = (
+        select(
+            func.count(),
+            func.coalesce(func.sum(attempts.c.cost), 0.0),
+            func.count().filter(attempts.c.cost.is_(None)),
+            func.coalesce(func.sum(attempts.c.seconds), 0.0),
+        )
+        .join(requests, requests.c.id == attempts.c.request_id)
+        .where(mine)
+    )
+    num_attempts, cost, unpriced, seconds = conn.execute(calls).one()
+    return Effort(
+        by_status={row.state: row[1] for row in conn.execute(ended)},
+        num_attempts=num_attempts,
+        cost=cost,
+        num_unpriced=unpriced,
+        seconds=seconds,
+    )
 
 
 def _request_id(conn: Connection, key: str) -> int:

@@ -16,7 +16,7 @@ from core.errors import BadConfig, NotFound, RunFailed, TiebreakError
 from core.formats import check_readable
 from core.records import Kind, Part, RunKind, RunState
 from db import connect, datasets, labelers, prices, runs
-from ui import actions, checks, commands, demo_run, doctor, files, labeling, review, show
+from ui import actions, checks, commands, demo_run, doctor, files, labeling, report, review, show, show_labels
 from ui.processes import Store, is_over, open_store, tend
 
 INTERRUPTED = 130  # as a shell says of Ctrl-C
@@ -129,7 +129,7 @@ def label(  # noqa: PLR0913 - one parameter for each option
     store = _open()
     if dry_run:
         foreseen = labeling.forecast(store, wish)
-        show.as_json(show.forecast_object(foreseen)) if json else show.forecast(foreseen)
+        show.as_json(show_labels.forecast_object(foreseen)) if json else show_labels.forecast(foreseen)
         return
     run_id = labeling.start_labels(store, wish)
     if detach:
@@ -138,7 +138,7 @@ def label(  # noqa: PLR0913 - one parameter for each option
         return
     run = _finished(store, run_id, json=json)
     if not json:
-        show.say(show.labeled_words(run))
+        show.say(show_labels.labeled_words(run))
 
 
 @app.command("prices")
@@ -419,6 +419,13 @@ def labelers_(
             for found in labelers.summaries(conn, dataset_id)
         ]
     show.as_json(rows) if json else show.table("labelers", rows)
+
+
+@app.command("report")
+def report_(dataset: DatasetOption, labeler: LabelerOption = None, json: JsonOption = False) -> None:
+    """How far to trust a labeler: what the shown order does, what it prefers, whether others agree."""
+    found = report.report(_open(), dataset=dataset, labeler=labeler)
+    show.as_json(found.to_dict()) if json else show_labels.report(found)
 
 
 @app.command()

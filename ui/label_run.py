@@ -12,7 +12,7 @@ from core.labelers import Labeler, labeler_of, parse
 from core.labelers.plan import num_requests_per_pair, plan, version_of
 from core.records import Progress
 from db import connect, constitutions, labelers, pairs, prices, requests, runs
-from ui.labeling import CHUNK, pair_ids_of
+from ui.labeling import CHUNK, ON_DEVICE, pair_ids_of
 from ui.processes import Store
 
 PILOT = 20  # priced requests after which the whole cost is forecast
@@ -42,7 +42,11 @@ class Labeling:
     def __post_init__(self) -> None:
         wish: Mapping[str, Any] = self.run.config
         self._config = settings_of(LabelerConfig, wish["labeler"])
-        self._labeler = labeler_of(self._config, in_flight=int(wish["in_flight"]))
+        self._labeler = labeler_of(
+            self._config,
+            in_flight=int(wish["in_flight"]),
+            device=self.run.device if self._config.source in ON_DEVICE else "cpu",
+        )
         with connect.write(self.store.engine) as conn:
             kept = None if wish["constitution"] is None else constitutions.get(conn, int(wish["constitution"]))
             self._constitution = None if kept is None else kept.constitution

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import BadConfig
-from core.judging import Constitution, LabelerConfig, Mode, Price, Request
+from core.judging import Constitution, LabelerConfig, Mode, Price, Request, Source
 from core.labelers import constitution as constitutions_of_files
 from core.labelers import labeler_of
 from core.labelers.named import config_of
@@ -17,8 +17,10 @@ from core.labelers.plan import plan
 from core.labelers.prompt import CHARACTERS_PER_TOKEN, render
 from core.records import Message, RunKind
 from db import connect, constitutions, datasets, pairs, prices, requests, runs
+from ui import machine
 from ui.processes import Store, tend
 
+ON_DEVICE = {Source.LOCAL, Source.REWARD_MODEL}  # these compute here
 DEFAULT_IN_FLIGHT = 8
 MOST_IN_FLIGHT = 256
 CHUNK = 500  # requests that are planned, and looked up in the store, at once
@@ -137,7 +139,9 @@ def forecast(store: Store, wish: Asked) -> Forecast:
 def start_labels(store: Store, wish: Asked) -> int:
     """Queue a run that asks; its number. A budget without a price cannot be kept, and is refused."""
     config = wish.config
-    labeler_of(config)  # a missing key and settings that make no sense are said before a run is queued
+    on_device = config.source in ON_DEVICE
+    if not on_device:
+        labeler_of(config)  # a missing key and settings that make no sense are said before a run is queued
     with connect.write(store.engine) as conn:
         dataset = datasets.get(conn, wish.dataset)
         if wish.max_cost is not None and config.follows_principles and prices.get(conn, config.model) is None:
@@ -159,8 +163,8 @@ def start_labels(store: Store, wish: Asked) -> int:
                 "in_flight": wish.in_flight,
                 "retry": wish.retry,
             },
-            # A queue of its own: who waits for a server keeps no device busy.
-            device=f"labeler {config.name}",
+            # A queue of its own where it can: who waits for a server keeps no device busy.
+            device=machine.device_named("auto") if on_device else f"labeler {config.name}",
         )
     tend(store)
     return run_id

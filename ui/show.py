@@ -23,7 +23,6 @@ from db.imports import ImportCounts
 from db.search import IndexState
 from ui import commands
 from ui.actions import wait_for
-from ui.labeling import Forecast
 from ui.processes import Store, is_over
 from ui.review import QueueSize, Reviewed
 
@@ -193,52 +192,6 @@ def _follow(store: Store, run_id: int) -> runs.Run:
             words = run.progress_text or run.state.value
             bars.update(task, description=f"run {run_id}: {words}", total=total, completed=run.progress or 0, left=left)
             time.sleep(POLL_SECONDS)
-
-
-def forecast_object(foreseen: Forecast) -> dict[str, object]:
-    """What `label --dry-run --json` prints."""
-    sample = [{"role": message.role.value, "content": message.content} for message in foreseen.sample]
-    return {**dataclasses.asdict(foreseen), "sample": sample}
-
-
-def forecast(foreseen: Forecast) -> None:
-    """One request as it would be sent, then what all would cost; nothing was asked."""
-    for message in foreseen.sample:
-        say(f"--- {message.role.value} ---\n{message.content}\n")
-    left = foreseen.num_requests - foreseen.num_answered
-    say(
-        f"{foreseen.labeler}: {left:,} requests to ask about {foreseen.num_pairs:,} pairs"
-        + (f"; {foreseen.num_answered:,} are answered already" if foreseen.num_answered else "")
-    )
-    if foreseen.tokens_in is None:
-        say("it costs nothing")
-        return
-    say(f"about {foreseen.tokens_in:,} tokens in, at most {foreseen.tokens_out_at_most:,} out")
-    say(_cost_words(foreseen))
-
-
-def _cost_words(foreseen: Forecast) -> str:
-    price = foreseen.price
-    if price is None:
-        return "cost unknown: tell the model's price with `tiebreak prices MODEL --in USD --out USD`"
-    return f"cost ${foreseen.cost_at_least:,.2f} to ${foreseen.cost_at_most:,.2f}, by the prices of {price.as_of}"
-
-
-def labeled_words(run: runs.Run) -> str:
-    """How a run that labels ended, in a sentence or two."""
-    metrics = run.metrics or {}
-    answers = {name: count for name, count in metrics.get("answers", {}).items() if name != "ok"}
-    words = f"run {run.id} {run.state}: {metrics.get('answers', {}).get('ok', 0):,} votes by {run.labeler}"
-    if metrics.get("num_answered_before"):
-        words += f", {metrics['num_answered_before']:,} were there before"
-    words += "".join(f", {count:,} {name}" for name, count in sorted(answers.items()))
-    if metrics.get("cost"):
-        words += f"; ${metrics['cost']:,.2f} spent"
-    if metrics.get("cost") is None:
-        words += f"; cost unknown ({metrics.get('tokens_in', 0):,} tokens in, {metrics.get('tokens_out', 0):,} out)"
-    if metrics.get("why_stopped"):
-        words += f"; stopped: {metrics['why_stopped']}"
-    return words
 
 
 def duration(seconds: float) -> str:

@@ -30,11 +30,12 @@ class Labeler(Protocol):
         """
 
 
-def labeler_of(config: LabelerConfig, *, in_flight: int = 8) -> Labeler:
+def labeler_of(config: LabelerConfig, *, in_flight: int = 8, device: str = "auto") -> Labeler:
     """The labeler that a config describes; what it needs is imported here. Raises BadConfig.
 
     Args:
         in_flight: requests at a time, of a labeler that waits for a server.
+        device: of a labeler that computes here.
     """
     if config.source is Source.OPENAI:
         from core.labelers.openai_api import ChatServer  # noqa: PLC0415 - a second of import
@@ -51,4 +52,12 @@ def labeler_of(config: LabelerConfig, *, in_flight: int = 8) -> Labeler:
             failure_rate=config.failure_rate,
             mode=config.mode,
         )
+    if config.source is Source.LOCAL:
+        from core.labelers.local_judge import LocalJudge  # noqa: PLC0415 - torch
+
+        return LocalJudge(config, device=device)
+    if config.source is Source.REWARD_MODEL:
+        from core.labelers.reward_model import RewardModelLabeler  # noqa: PLC0415 - torch
+
+        return RewardModelLabeler(config, device=device)
     raise BadConfig(f"labelers of source {config.source} cannot be asked yet")

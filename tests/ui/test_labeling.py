@@ -1,6 +1,9 @@
 """Letting a labeler label: wishes that are refused, what a run would cost, and runs against a real server."""
 
 import json
+import os
+import random
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,8 @@ from core.formats import ReadOptions
 from core.judging import Mode
 from core.records import RunKind
 from db import connect, datasets, labelers, labels, requests, runs
-from tests.core.labelers.judge_server import MODEL, error, letter, serving
-from ui import files, labeling
+from tests.core.labelers.judge_server import MODEL, Reply, error, letter, serving
+from ui import actions, files, labeling
 from ui.label_run import Labeling
 from ui.processes import Store, open_store
 
@@ -216,8 +219,6 @@ def test_answers_of_a_killed_run_become_labels_in_the_next(store):
 
 @pytest.mark.slow
 def test_a_worker_labels_from_the_command_line(store):
-    from ui import actions  # noqa: PLC0415
-
     run_id = labeling.start_labels(store, wish("rule:shortest"))
     run = actions.wait_for(store, run_id)
     while run.state in {"queued", "running"}:
@@ -225,3 +226,33 @@ def test_a_worker_labels_from_the_command_line(store):
 
     assert (run.kind, run.state, run.error) == (RunKind.LABEL, "finished", None)
     assert len(frame(store, "rule:shortest")) == NUM_PAIRS
+
+
+@pytest.mark.slow
+def test_killed_five_times_nothing_is_lost_and_no_answer_is_asked_for_twice(store):
+    in_flight, kills = 4, 5
+    moments = random.Random(7)
+    with serving(lambda call, number: Reply(**{**letter().__dict__, "seconds": 0.02})) as judge:
+        asked = wish(f"openai:{MODEL}", settings={"base_url": judge.url, "repeats": "3"}, in_flight=in_flight)
+        total = 2 * 3 * NUM_PAIRS
+        for kill in range(kills):
+            run = actions.wait_for(store, labeling.start_labels(store, asked))
+            enough = total * (kill + moments.random()) / kills
+            while votes_in(store) < enough and run.state not in {"finished", "failed"}:
+                run = actions.wait_for(store, run.id)
+            os.kill(run.pid, signal.SIGKILL)
+            while run.state != "failed":
+                run = actions.wait_for(store, run.id)
+        last = actions.wait_for(store, labeling.start_labels(store, asked))
+        while last.state not in {"finished", "failed"}:
+            last = actions.wait_for(store, last.id)
+
+    assert (last.state, last.error) == ("finished", None)
+    assert votes_in(store) == total  # each request has one vote: none lost, none double
+    assert total <= len(judge.calls) <= total + kills * in_flight  # only what was in flight was asked again
+    assert len(frame(store, f"openai:{MODEL}")) == NUM_PAIRS
+
+
+def votes_in(store):
+    with connect.read(store.engine) as conn:
+        return conn.exec_driver_sql("SELECT count(*) FROM votes").scalar_one()

@@ -88,7 +88,9 @@ def planner(loaded: Loaded, config: TrainConfig, pairs: Sequence[EncodedPair]) -
     return Planner(loaded, pairs, sharing=self_check(loaded, groups), batch_pairs=config.batch_pairs)
 
 
-def save_decoder(folder: Path, *, chat: bool = False, pad: bool = True, **settings: object) -> str:
+def save_decoder(
+    folder: Path, *, chat: bool = False, pad: bool = True, positions: int = DECODER_POSITIONS, **settings: object
+) -> str:
     """A Llama of two layers with a byte-level tokenizer that puts BOS before every text."""
     fast = _decoder_tokenizer(chat=chat, pad=pad)
     torch.manual_seed(0)
@@ -99,7 +101,7 @@ def save_decoder(folder: Path, *, chat: bool = False, pad: bool = True, **settin
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=2,
-        max_position_embeddings=DECODER_POSITIONS,
+        max_position_embeddings=positions,
         # Ten times the usual: what stands before a token must show in its state.
         initializer_range=0.2,
         bos_token_id=0,
