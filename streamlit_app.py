@@ -10,6 +10,8 @@ pages = {
     "Data": [
         st.Page("ui/pages/import.py", title="Import", icon=":material/note_add:", url_path="import"),
         st.Page("ui/pages/browse.py", title="Browse", icon=":material/table_rows:", url_path="browse"),
+        st.Page("ui/pages/label.py", title="Label", icon=":material/gavel:", url_path="label"),
+        st.Page("ui/pages/labelers.py", title="Labelers", icon=":material/groups:", url_path="labelers"),
     ],
     "Model": [
         st.Page("ui/pages/train.py", title="Train", icon=":material/model_training:", url_path="train"),

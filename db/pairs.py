@@ -169,7 +169,9 @@ def texts(conn: Connection, pair_ids: Sequence[int]) -> Iterator[tuple[int, Pair
         yield from _texts(conn, pair_ids[start : start + 1000])
 
 
-def members(conn: Connection, dataset_id: int, *, part: Part | None = None) -> Iterator[Member]:
+def members(
+    conn: Connection, dataset_id: int, *, part: Part | None = None, limit: int | None = None
+) -> Iterator[Member]:
     """Everything a dataset holds, in the file's order, streamed."""
     statement = (
         select(
@@ -186,6 +188,7 @@ def members(conn: Connection, dataset_id: int, *, part: Part | None = None) -> I
         .join(pairs, pairs.c.id == memberships.c.pair_id)
         .where(memberships.c.dataset_id == dataset_id, _is_published())
         .order_by(memberships.c.id)
+        .limit(limit)
     )
     if part is not None:
         statement = statement.where(memberships.c.part == part.value)

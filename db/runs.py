@@ -93,9 +93,16 @@ def get(conn: Connection, run_id: int) -> Run:
     return _run(row)
 
 
-def all(conn: Connection, *, limit: int | None = None) -> list[Run]:  # noqa: A001 - reads as runs.all
-    """The newest first; every one without a limit."""
-    return [_run(row) for row in conn.execute(select(runs).order_by(runs.c.id.desc()).limit(limit))]
+def all(  # noqa: A001 - reads as runs.all
+    conn: Connection, *, limit: int | None = None, kind: RunKind | None = None, dataset_id: int | None = None
+) -> list[Run]:
+    """The newest first; every one without a limit, a kind or a dataset."""
+    wanted = select(runs).order_by(runs.c.id.desc()).limit(limit)
+    if kind is not None:
+        wanted = wanted.where(runs.c.kind == kind.value)
+    if dataset_id is not None:
+        wanted = wanted.where(runs.c.dataset_id == dataset_id)
+    return [_run(row) for row in conn.execute(wanted)]
 
 
 def running(conn: Connection) -> list[Run]:

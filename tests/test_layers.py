@@ -41,6 +41,7 @@ FILES = {
     "ui/labeling.py": "core.labelers",
     "ui/label_run.py": "core.labelers",
     "ui/findings.py": "streamlit",
+    "ui/judges.py": "streamlit",
     "ui/state.py": "streamlit",
     "ui/widgets.py": "streamlit",
     "streamlit_app.py": "core streamlit",

@@ -81,7 +81,7 @@ def asked(  # noqa: PLR0913 - one keyword for each option of the command
     *,
     dataset: str,
     labeler: str,
-    constitution: Path | None = None,
+    constitution: Path | Constitution | None = None,
     settings: Mapping[str, object],
     limit: int | None = None,
     max_cost: float | None = None,
@@ -92,7 +92,7 @@ def asked(  # noqa: PLR0913 - one keyword for each option of the command
     config = config_of(labeler, settings)
     read = None
     if config.follows_principles:
-        read = constitutions_of_files.default() if constitution is None else constitutions_of_files.read(constitution)
+        read = constitution if isinstance(constitution, Constitution) else _of_file(constitution)
     elif constitution is not None:
         raise BadConfig(f"labeler {config.name} follows no constitution; leave --constitution out")
     return Asked(
@@ -104,6 +104,32 @@ def asked(  # noqa: PLR0913 - one keyword for each option of the command
         in_flight=in_flight,
         retry=retry,
     )
+
+
+def _of_file(file: Path | None) -> Constitution:
+    return constitutions_of_files.default() if file is None else constitutions_of_files.read(file)
+
+
+def constitution_text(constitution: Constitution | None = None) -> str:
+    """A constitution as it is edited; left out: the default one."""
+    return constitutions_of_files.write(constitution or constitutions_of_files.default())
+
+
+def constitution_of_text(text: str) -> Constitution:
+    """What an editor holds. Raises BadConfig in one sentence."""
+    return constitutions_of_files.parse(text, name="mine")
+
+
+def changes(before: Constitution, after: Constitution) -> list[constitutions_of_files.Change]:
+    """Principles that differ between two versions."""
+    return constitutions_of_files.compare(before, after)
+
+
+def newest_run(store: Store, dataset_id: int) -> runs.Run | None:
+    """The newest run that labels a dataset, in whatever state."""
+    with connect.read(store.engine) as conn:
+        found = runs.all(conn, kind=RunKind.LABEL, dataset_id=dataset_id, limit=1)
+    return found[0] if found else None
 
 
 def forecast(store: Store, wish: Asked) -> Forecast:
@@ -187,7 +213,7 @@ def set_price(
 
 def pair_ids_of(conn: connect.Connection, dataset_id: int, *, limit: int | None) -> list[int]:
     """The pairs that a run asks about, in the dataset's order."""
-    return [member.pair_id for member in itertools.islice(pairs.members(conn, dataset_id), limit)]
+    return [member.pair_id for member in pairs.members(conn, dataset_id, limit=limit)]
 
 
 def _chunks(planned: Iterator[tuple[int, Request]]) -> Iterator[Sequence[tuple[int, Request]]]:

@@ -1,10 +1,14 @@
 """Every figure of the app. One colour means one thing: see the names below."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
+
+from core.measure.agreement import Agreement, Estimate
+from core.measure.report_card import LengthBin
 
 MODEL = "#4C6EF5"  # the model, and train; 4.1 : 1 and more on the light and on the dark background
 HELD_OUT = "#E8590C"  # held-out pairs, and the labeler
@@ -129,6 +133,63 @@ def doubts(doubt: pd.Series) -> go.Figure:
     figure.add_bar(x=[bin_.mid for bin_ in counts.index], y=counts, width=5, marker_color=HELD_OUT)
     figure.update_layout(bargap=0.05, showlegend=False)
     return figure
+
+
+def longer_wins(bins: Sequence[LengthBin]) -> go.Figure:
+    """How often the longer response was preferred, by how much longer it is."""
+    figure = _empty("longer by, characters", "the longer one wins, %")
+    names = [f"{one.least:,} to {one.most:,}" for one in bins]
+    figure.add_scatter(
+        x=names,
+        y=[100 * one.prefers_longer.value for one in bins],
+        error_y=_interval_bars([one.prefers_longer for one in bins]),
+        mode="markers",
+        marker={"color": HELD_OUT, "size": 9},
+        customdata=[one.num_pairs for one in bins],
+        hovertemplate="%{y:.1f} % of %{customdata:,} pairs<extra></extra>",
+        showlegend=False,
+    )
+    figure.add_hline(y=50, line={"color": BASELINE, "dash": "dot", "width": 1})
+    figure.update_yaxes(range=[0, 100])
+    return figure
+
+
+def agreement(others: Mapping[str, Agreement], rules: Mapping[str, Agreement]) -> go.Figure:
+    """Share of pairs on which a labeler and each other one name the same side, rules at the bottom."""
+    figure = _empty("the same side, %", "")
+    named = {f"always the {name}": one for name, one in rules.items()}
+    kinds = ((named, BASELINE), (dict(reversed(others.items())), HELD_OUT))
+    for shown, colour in kinds:
+        known = {name: one for name, one in shown.items() if math.isfinite(one.share_decided.value)}
+        figure.add_scatter(
+            x=[100 * one.share_decided.value for one in known.values()],
+            y=[_shortened(name) for name in known],
+            error_x=_interval_bars([one.share_decided for one in known.values()]),
+            mode="markers",
+            marker={"color": colour, "size": 9},
+            customdata=[one.num_pairs for one in known.values()],
+            hovertemplate="%{x:.1f} % of %{customdata:,} pairs<extra></extra>",
+            showlegend=False,
+        )
+    figure.add_vline(x=50, line={"color": BASELINE, "dash": "dot", "width": 1})
+    figure.update_xaxes(range=[0, 100])
+    figure.update_layout(height=max(HEIGHT, 120 + 28 * (len(others) + len(rules))))
+    return figure
+
+
+def _interval_bars(estimates: Sequence[Estimate]) -> dict[str, Any]:
+    """Error bars, percent; none where there is no interval."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [100 * max(0.0, one.high - one.value) for one in estimates],
+        "arrayminus": [100 * max(0.0, one.value - one.low) for one in estimates],
+        "thickness": 1.5,
+    }
+
+
+def _shortened(name: str, most: int = 40) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def _empty(x: str, y: str | None, *, height: int = HEIGHT) -> go.Figure:

@@ -4,6 +4,8 @@ import dataclasses
 import math
 
 from core.measure.agreement import Agreement, Estimate
+from core.measure.report_card import ReportCard
+from core.records import Consistency, Label, Preference
 from db import runs
 from db.requests import Effort
 from ui.labeling import Forecast
@@ -21,23 +23,38 @@ def forecast(foreseen: Forecast) -> None:
     """One request as it would be sent, then what all would cost; nothing was asked."""
     for message in foreseen.sample:
         say(f"--- {message.role.value} ---\n{message.content}\n")
+    for line in forecast_lines(foreseen):
+        say(line)
+
+
+def forecast_lines(foreseen: Forecast) -> list[str]:
+    """What would be asked and what it would cost, in a sentence each."""
     left = foreseen.num_requests - foreseen.num_answered
-    say(
-        f"{foreseen.labeler}: {left:,} requests to ask about {foreseen.num_pairs:,} pairs"
-        + (f"; {foreseen.num_answered:,} are answered already" if foreseen.num_answered else "")
-    )
+    before = f"; {foreseen.num_answered:,} are answered already" if foreseen.num_answered else ""
+    asked = f"{foreseen.labeler}: {left:,} requests to ask about {foreseen.num_pairs:,} pairs{before}."
     if foreseen.tokens_in is None:
-        say("it costs nothing")
-        return
-    say(f"about {foreseen.tokens_in:,} tokens in, at most {foreseen.tokens_out_at_most:,} out")
-    say(_cost_words(foreseen))
+        return [asked, "It costs nothing."]
+    tokens = f"About {foreseen.tokens_in:,} tokens in, at most {foreseen.tokens_out_at_most:,} out."
+    return [asked, tokens, _cost_words(foreseen)]
 
 
 def _cost_words(foreseen: Forecast) -> str:
     price = foreseen.price
     if price is None:
-        return "cost unknown: tell the model's price with `tiebreak prices MODEL --in USD --out USD`"
-    return f"cost ${foreseen.cost_at_least:,.2f} to ${foreseen.cost_at_most:,.2f}, by the prices of {price.as_of}"
+        return "The cost is unknown: tell the model's price with `tiebreak prices MODEL --in USD --out USD`."
+    return f"${foreseen.cost_at_least:,.2f} to ${foreseen.cost_at_most:,.2f}, by the prices of {price.as_of}."
+
+
+def label_words(label: Label) -> str:
+    """One label in words."""
+    said = {None: "a tie", Preference.A: "A is better", Preference.B: "B is better"}[label.side]
+    how = {
+        Consistency.CONSISTENT: "the same in both orders",
+        Consistency.ORDER_FLIPPED: "another winner in the other order",
+        Consistency.REPEAT_SPLIT: "another winner when asked again",
+        Consistency.SINGLE: "asked once",
+    }[label.consistency]
+    return f"{said}: P(A) {percent(label.p_a)}, {how}"
 
 
 def labeled_words(run: runs.Run) -> str:
@@ -86,9 +103,9 @@ def report(found: Report) -> None:
         f"{found.labeler} on {found.dataset}: {card.num_pairs:,} pairs, {card.num_votes:,} votes",
         [{"measure": name, "share": value, "95% interval": interval} for name, value, interval in rows],
     )
-    table("agreement with", [_agreement_line(name, one) for name, one in {**found.others, **found.rules}.items()])
-    if found.effort is not None:
-        _effort(found.effort)
+    table("agreement with", [agreement_line(name, one) for name, one in {**found.others, **found.rules}.items()])
+    for line in effort_lines(found.effort):
+        say(line)
 
 
 def _estimate(one: Estimate) -> tuple[str, str]:
@@ -96,7 +113,7 @@ def _estimate(one: Estimate) -> tuple[str, str]:
     return percent(one.value), interval
 
 
-def _agreement_line(name: str, one: Agreement) -> dict[str, object]:
+def agreement_line(name: str, one: Agreement) -> dict[str, object]:
     value, interval = _estimate(one.share_decided)
     return {
         "labeler": f"always the {name}" if name in {"longest", "shortest"} else name,
@@ -108,11 +125,44 @@ def _agreement_line(name: str, one: Agreement) -> dict[str, object]:
     }
 
 
-def _effort(effort: Effort) -> None:
+def effort_lines(effort: Effort | None) -> list[str]:
+    """What a labeler's answers took; nothing for one that was never asked."""
+    if effort is None:
+        return []
     ended = ", ".join(f"{count:,} {state}" for state, count in sorted(effort.by_status.items()))
+    lines = [f"Requests: {ended}; {effort.num_attempts:,} calls."]
     answered = effort.by_status.get("ok", 0)
-    each = 1000 / answered if answered else math.nan
-    cost = "cost unknown" if effort.num_unpriced else f"${effort.cost * each:,.2f}"
-    say(f"requests: {ended}; {effort.num_attempts:,} calls")
     if answered:
-        say(f"for a thousand votes: {cost}, {duration(effort.seconds * each)} of calls one after the other")
+        each = 1000 / answered
+        cost = "cost unknown" if effort.num_unpriced else f"${effort.cost * each:,.2f}"
+        took = duration(effort.seconds * each)
+        lines.append(f"For a thousand votes: {cost}, {took} of calls one after the other.")
+    return lines
+
+
+def card_numbers(card: ReportCard) -> list[tuple[str, str, str]]:
+    """The four numbers of a report card that say most: a name, a value, and what stands under it."""
+    flips = ("Changes with the order", "-", "no pair was asked in both orders")
+    bias = ("Position bias", "-", "it gives no probabilities, or no pair was asked in both orders")
+    if card.position is not None:
+        value, interval = _estimate(card.position.flip_rate)
+        flips = ("Changes with the order", value, f"{interval}, of {card.position.num_pairs:,} pairs asked in both")
+        if math.isfinite(card.position.bias.value):
+            found = card.position.bias
+            bias = (
+                "Position bias",
+                f"{found.value:+.2f}",
+                f"{found.low:+.2f} to {found.high:+.2f} logits; above 0 the first shown gains",
+            )
+    longer, longer_interval = _estimate(card.prefers_longer)
+    known = math.isfinite(card.prefers_longer.value)
+    return [
+        flips,
+        bias,
+        (
+            "Prefers the longer",
+            longer if known else "-",
+            longer_interval if known else "no two responses differ in length by more than 30 characters",
+        ),
+        ("Ties", percent(card.tie_rate), f"of {card.num_pairs:,} labels from {card.num_votes:,} votes"),
+    ]

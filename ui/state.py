@@ -11,8 +11,11 @@ from db import connect, datasets, runs, verdicts
 from db.datasets import DatasetSummary
 from db.runs import Run
 from db.snapshots import Contents
-from ui import actions, review
+from ui import actions, labeling, review
+from ui import report as reports
+from ui.labeling import Asked, Forecast
 from ui.processes import Store, open_store
+from ui.report import Report
 from ui.review import Triage
 
 # A verdict on a pair that was not on the screen long enough to be read is a double press or a held key.
@@ -114,6 +117,29 @@ def training_set(labeler: str) -> Contents:
 def _training_set(url: str, name: str, labeler: str, version: tuple[int, int]) -> Contents:
     del version  # only names the cached entry
     return actions.training_set(_open(url), dataset=name, labeler=labeler)
+
+
+def forecast(wish: Asked) -> Forecast:
+    """What a run that labels would ask; a large dataset takes seconds, so it is not counted with every key."""
+    return _forecast(store().url, wish, repr(wish), dataset().data_version)
+
+
+@st.cache_data(max_entries=8, ttl=60, show_spinner="Counting what would be asked")
+def _forecast(url: str, _wish: Asked, said: str, data_version: int) -> Forecast:
+    del said, data_version  # only name the cached entry
+    return labeling.forecast(_open(url), _wish)
+
+
+def report(labeler: str) -> Report:
+    """A labeler's report card on the shown dataset; resampling takes seconds, and nothing changes between imports."""
+    here = dataset()
+    return _report(store().url, here.name, labeler, here.data_version)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Measuring the labeler")
+def _report(url: str, name: str, labeler: str, data_version: int) -> Report:
+    del data_version  # only names the cached entry
+    return reports.report(_open(url), dataset=name, labeler=labeler)
 
 
 def reviewer() -> str | None:

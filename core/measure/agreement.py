@@ -66,7 +66,7 @@ def agreement(
     )
 
 
-_CATEGORIES = ["a", "b", "tie"]
+_CATEGORIES = {"a": 0, "b": 1, "tie": 2}
 
 
 def _tables_by_prompt(first: Sequence[str], second: Sequence[str], prompt: Sequence[object]) -> Array:
@@ -74,7 +74,7 @@ def _tables_by_prompt(first: Sequence[str], second: Sequence[str], prompt: Seque
     _, cluster = np.unique(np.asarray(prompt, dtype=str), return_inverse=True)
     number = cluster.max() + 1 if len(cluster) else 0
     tables = np.zeros((number, 3, 3))
-    rows, columns = (pd.Categorical(said, categories=_CATEGORIES).codes for said in (first, second))
+    rows, columns = ([_CATEGORIES[one] for one in said] for said in (first, second))
     np.add.at(tables, (cluster, rows, columns), 1.0)
     return tables
 
@@ -93,7 +93,8 @@ def _resampled(tables: Array, *, seed: int, resamples: int) -> Array:
 
 def _share(tables: Array) -> Array:
     with np.errstate(invalid="ignore"):
-        return np.trace(tables, axis1=1, axis2=2) / tables.sum(axis=(1, 2))
+        shares: Array = np.trace(tables, axis1=1, axis2=2) / tables.sum(axis=(1, 2))
+    return shares
 
 
 def _kappa(tables: Array) -> Array:

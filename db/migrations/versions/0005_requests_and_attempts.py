@@ -45,13 +45,10 @@ def upgrade() -> None:
             )
     if connection.dialect.name == "postgresql":  # SQLite keeps a longer word than its column says
         op.alter_column("requests", "state", type_=sa.String(9))
-    for name in _INDEXES:
-        table, columns = {
-            index.name: (index.table.name, [column.name for column in index.columns])
-            for table in metadata.tables.values()
-            for index in table.indexes
-        }[name]
-        op.create_index(name, table, columns)
+    for table in _ADDED:
+        for index in metadata.tables[table].indexes:
+            if index.name in _INDEXES:
+                index.create(connection)
 
 
 def downgrade() -> None:
