@@ -126,9 +126,9 @@ if metrics.get("accuracy"):
         measured, below = widgets.accuracy_words(other)
         st.caption(widgets.plain(f"Against {who}: {measured} ({below})"))
 
-if found := checks.findings_of(run):
+if checked := checks.findings_of(run):
     st.subheader("What the check found")
-    findings.rows(found)
+    findings.rows(checked)
 
 with st.expander("Settings and files"):
     widgets.details(
