@@ -25,7 +25,11 @@ _CHUNK = 5000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotRow:
-    """One pair of a snapshot, without its text."""
+    """One pair of a snapshot, without its text.
+
+    Attributes:
+        consistency: of the votes behind a label, where the row was made just now; it is not frozen.
+    """
 
     pair_id: int
     p_a: float
@@ -33,6 +37,7 @@ class SnapshotRow:
     weight: float
     part: Part
     origin: Origin
+    consistency: Consistency | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,16 +146,8 @@ def candidates(conn: Connection, *, dataset_id: int, labeler: str | None, target
     Pairs whose text was purged are left out.
     """
     rows: dict[int, SnapshotRow] | None = None
-    said: dict[int, Consistency] = {}
     if labeler is not None:
         rows = {row.pair_id: row for _, row in _targets(conn, dataset_id, labeler, targets)[0]}
-        labels = label_rows.frame(conn, labeler=labeler, dataset_id=dataset_id)
-        said = {
-            pair_id: Consistency(word)
-            for pair_id, word in zip(labels["pair_id"].tolist(), labels["consistency"].tolist(), strict=True)
-            # A verdict settles what the votes left open.
-            if pair_id in rows and rows[pair_id].origin is Origin.LABEL
-        }
     members = [one for one in pair_rows.members(conn, dataset_id) if rows is None or one.pair_id in rows]
     texts = dict(pair_rows.texts(conn, [one.pair_id for one in members]))
     return [
@@ -161,7 +158,7 @@ def candidates(conn: Connection, *, dataset_id: int, labeler: str | None, target
             swapped=one.swapped,
             p_a=math.nan if rows is None else rows[one.pair_id].p_a,
             p_tie=math.nan if rows is None else rows[one.pair_id].p_tie,
-            consistency=said.get(one.pair_id),
+            consistency=None if rows is None else rows[one.pair_id].consistency,
             subset=one.subset,
         )
         for one in members
@@ -258,15 +255,18 @@ def _targets(
 
 
 def _target(pair_id: int, part: Part, decision: Decision | None, label: Label | None, targets: Targets) -> SnapshotRow:
+    consistency = None
     if decision is not None:
         p_a = {Decision.A: 1.0, Decision.B: 0.0}.get(decision, 0.5)
         p_tie, origin = float(decision is Decision.TIE), Origin.VERDICT
     else:
         assert label is not None  # the caller counted pairs with neither
-        p_a, p_tie, origin = label.p_a, label.p_tie, Origin.LABEL
+        p_a, p_tie, origin, consistency = label.p_a, label.p_tie, Origin.LABEL, label.consistency
         if targets is Targets.HARD and label.side is not None:
             p_a, p_tie = float(label.side is Preference.A), 0.0
-    return SnapshotRow(pair_id=pair_id, p_a=p_a, p_tie=p_tie, weight=1.0, part=part, origin=origin)
+    return SnapshotRow(
+        pair_id=pair_id, p_a=p_a, p_tie=p_tie, weight=1.0, part=part, origin=origin, consistency=consistency
+    )
 
 
 def _digest(found: list[tuple[str, SnapshotRow]]) -> bytes:

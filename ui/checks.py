@@ -10,8 +10,8 @@ from db import connect, datasets, labelers, runs, verdicts
 from ui import actions
 from ui.processes import Store, tend
 
-# Settings that change nothing of what is checked.
-WITHOUT_EFFECT = {"seed", "learning_rate", "warmup", "weight_decay", "label_smoothing", "device"}
+# The settings that a check reads, beside the backbone.
+_READ = ("max_tokens", "overflow", "targets", "ties")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +92,7 @@ def _outdated(run: runs.Run, config: TrainConfig, now: Mapping[str, int]) -> str
     if run.metrics.get("newest_verdict") != now["newest_verdict"]:
         reasons.append("verdicts were given since")
     settings = actions.settings_of(config)
-    changed = sorted(
-        key for key, value in settings.items() if key not in WITHOUT_EFFECT and run.config.get(key) != value
-    )
+    changed = [key for key in _READ if run.config.get(key) != settings[key]]
     if changed:
         reasons.append(f"it was made with other settings ({', '.join(changed)})")
     return "; ".join(reasons)

@@ -22,9 +22,9 @@ from sqlalchemy.exc import StatementError
 from core import formats
 from core.config import EMBEDDED_BACKBONE, Method, TrainConfig, config_from
 from core.errors import NotFound, RunFailed, TiebreakError
-from core.findings import by_level
+from core.findings import Finding, by_level
 from core.measure import calibration, checks
-from core.records import Pair, Part, Progress, Reward, RunKind, RunState, SnapshotPair, Step
+from core.records import Candidate, Pair, Part, Progress, Reward, RunKind, RunState, SnapshotPair, Step
 from db import connect, datasets, labels, pairs, rewards, runs, snapshots, verdicts
 from ui import evaluation
 from ui.actions import checkpoint_of
@@ -335,10 +335,6 @@ def _preflight(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     with connect.read(store.engine) as conn:
         facts = {"data_version": datasets.version(conn, dataset_id), "newest_verdict": verdicts.newest_id(conn)}
         candidates = snapshots.candidates(conn, dataset_id=dataset_id, labeler=run.labeler, targets=config.targets)
-        num_unlabeled = 0
-        if run.labeler is not None:
-            votes = labels.shown_votes(conn, labeler=run.labeler, dataset_id=dataset_id)
-            num_unlabeled = snapshots.count(conn, dataset_id=dataset_id, labeler=run.labeler).num_without_label
     if not candidates:
         raise RunFailed(f"dataset {_dataset_name(store, run)} has no pair to look at")
     pulse.say(f"loading the tokenizer of {config.backbone}", 0, 0)
@@ -358,16 +354,21 @@ def _preflight(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
         findings += tokenizer_checks.examine_tokenizer(reads, [one.pair for one in kept])
         slices = [checks.slice_names(one) for one in kept]
         findings += preflight.examine_tokens(reads, config, kept, read, slices=slices)
-    if run.labeler is None:
-        findings.append(checks.labels([], num_unlabeled=len(candidates)))
-    else:
-        findings += [
-            preflight.training_set(config, kept, read),
-            *checks.examine_pairs(candidates, votes, num_unlabeled=num_unlabeled),
-        ]
+    if run.labeler is not None:
+        findings.append(preflight.training_set(config, kept, read))
+    findings += _label_findings(store, run, candidates)
     return Outcome(
         metrics={**facts, "num_pairs": len(candidates), "findings": [asdict(one) for one in by_level(findings)]}
     )
+
+
+def _label_findings(store: Store, run: runs.Run, candidates: list[Candidate]) -> list[Finding]:
+    if run.labeler is None:
+        return [checks.labels([], num_unlabeled=len(candidates))]
+    with connect.read(store.engine) as conn:
+        votes = labels.shown_votes(conn, labeler=run.labeler, dataset_id=_dataset_id(run))
+        contents = snapshots.count(conn, dataset_id=_dataset_id(run), labeler=run.labeler)
+    return checks.examine_pairs(candidates, votes, num_unlabeled=contents.num_without_label)
 
 
 def _export(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:

@@ -6,6 +6,7 @@ reward never comes from a difference in what was cut.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
@@ -119,9 +120,7 @@ def render(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message], respon
     return text, max(text.rfind(response.strip(), 0, end), 0)
 
 
-def render_whole(
-    tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message], response: str, **options: object
-) -> str:
+def render_whole(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message], response: str, **options: Any) -> str:
     """What the chat template itself makes of a prompt and a response; BadConfig if it refuses them.
 
     Args:

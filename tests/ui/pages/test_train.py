@@ -118,3 +118,15 @@ def test_a_check_of_impossible_settings_says_why(trained: Store):
 
     assert "max_tokens must be at least 16, got 3" in words_of(app)
     assert not [button for button in app.button if button.key == "train_check"]
+
+
+def test_settings_that_no_check_reads_leave_it_valid(trained: Store):
+    run_id = checks.start_preflight(trained, dataset="things", labeler="imported", settings={})
+    finished(trained, run_id)
+    app = opened("train")
+
+    app.segmented_control(key="train_method").set_value("lora").run()
+    app.number_input(key="train_epochs").set_value(3).run()
+
+    assert "may not hold" not in warnings_of(app)
+    assert app.button(key="train_check").label == "Check again"
