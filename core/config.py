@@ -114,6 +114,7 @@ class TrainConfig(Objective):
     precision: Precision = Precision.AUTO
     device: str = "auto"  # auto, cpu, mps, cuda, cuda:N
     processes: int = 1  # that train together, one a GPU: the device and those after it; on cpu they share it
+    shard: bool = False  # keep the weights in pieces on the processes' devices: less memory, more traffic
     seed: int = 0
     row_tokens: int | None = None  # of a row of packed prompts, where the model can share them; None: by device
     gradient_checkpointing: bool = False  # less memory for about a third more time
@@ -144,6 +145,8 @@ class TrainConfig(Objective):
         known_device = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device) is not None
         _require(known_device, "device", "auto, cpu, mps, cuda or cuda:N", self.device)
         _require(0 <= self.lora_dropout < 1, "lora_dropout", "in [0, 1)", self.lora_dropout)
+        if self.shard:
+            self._require_shards_can()
         if self.method is Method.PROBE:
             self._require_a_probe_can()
         if self.method is not Method.LORA:
@@ -157,6 +160,12 @@ class TrainConfig(Objective):
         for name in _NOT_FOR_PROBE:
             if getattr(self, name):
                 raise BadConfig(f"{name} needs method lora or full, got {getattr(self, name)} with method probe")
+
+    def _require_shards_can(self) -> None:
+        if self.processes == 1:
+            raise BadConfig("shard=true keeps the weights in pieces on several devices; set processes to how many")
+        if self.precision is Precision.FP16 or self.quantise is not Quantise.NONE:
+            raise BadConfig("shard=true takes neither precision=fp16 nor quantise")
 
     def _require_nothing_of_lora(self) -> None:
         defaults = {field.name: field.default for field in dataclasses.fields(self)}

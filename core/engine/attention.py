@@ -95,7 +95,7 @@ def token_budget(loaded: Loaded) -> int:
     # dense mask 5.3 s and 5.8 s. A longer row holds more of a group's responses too: its prompt is computed less often.
     # CUDA: not measured. Sharing reaches nine tenths of its arithmetic in rows over 2,300 tokens (flash-preference,
     # published timings); several times that fills a GPU.
-    return {FLEX: 8192, BLOCKWISE: 2048}.get(_implementation(_pretrained(loaded)), 1024)
+    return {FLEX: 8192, BLOCKWISE: 2048}.get(_implementation(pretrained(loaded)), 1024)
 
 
 def use_packed_attention(loaded: Loaded) -> str:
@@ -103,7 +103,7 @@ def use_packed_attention(loaded: Loaded) -> str:
 
     Eager attention stays (Gemma-2 and gpt-oss have nothing else on CPU).
     """
-    model = _pretrained(loaded)
+    model = pretrained(loaded)
     if loaded.device.type == "cuda" and getattr(model, "_supports_flex_attn", False):
         model.set_attn_implementation(FLEX)
     elif _implementation(model) == "sdpa":
@@ -113,7 +113,7 @@ def use_packed_attention(loaded: Loaded) -> str:
 
 def rewards_of_row(loaded: Loaded, row: Row) -> Tensor:
     """Rewards of the row's members, shape (R,), float32 or wider; differentiable."""
-    model = _pretrained(loaded)
+    model = pretrained(loaded)
     implementation = _implementation(model)
     filling = -row.num_tokens % _TILE if implementation == FLEX else 0
     ids = torch.tensor([*row.input_ids, *[0] * filling], device=loaded.device)
@@ -235,7 +235,7 @@ def self_check(loaded: Loaded, groups: Sequence[Group]) -> Sharing:
     The prompts' rewards from one shared row are compared with those of each text alone under the attention that the
     model was loaded with. What is compared: a group of the longest text, where a window would show, and a middling one.
     """
-    model = _pretrained(loaded)
+    model = pretrained(loaded)
     refused = sharing_refused(model.config, max_tokens=loaded.rules.max_tokens)
     if refused is not None:
         return Sharing(refused=refused)
@@ -282,7 +282,7 @@ def _shared_rewards(loaded: Loaded, groups: Sequence[Group]) -> Tensor:
 
 def _tolerance(loaded: Loaded) -> float:
     """Share of a reward. A wrong mask is off by a tenth and more; half precision rounds by 2^-8 at every layer."""
-    return 1e-5 if _pretrained(loaded).dtype in {torch.float32, torch.float64} else 0.05
+    return 1e-5 if pretrained(loaded).dtype in {torch.float32, torch.float64} else 0.05
 
 
 @contextmanager
@@ -297,7 +297,7 @@ def _evaluating(loaded: Loaded) -> Iterator[None]:
         loaded.model.train(was_training)
 
 
-def _pretrained(loaded: Loaded) -> PreTrainedModel:
+def pretrained(loaded: Loaded) -> PreTrainedModel:
     """The transformers model, without peft's wrapper."""
     backbone: Any = loaded.model.backbone
     model: PreTrainedModel = backbone.get_base_model() if hasattr(backbone, "get_base_model") else backbone

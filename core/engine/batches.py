@@ -25,10 +25,12 @@ class Pass:
     Attributes:
         pairs: places of its pairs among those planned.
         row: None where both sides of each pair are padded to one length.
+        spare: places of pairs that are computed with them and count for nothing.
     """
 
     pairs: tuple[int, ...]
     row: Row | None = None
+    spare: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,15 +142,24 @@ class Planner:
 
     def passes(self, step: StepPlan) -> list[Pass]:
         """This process's forward passes of a step; those of all processes hold each of its pairs once."""
-        step = self._share(step)
+        share = self._share(step)
         if not self.is_shared:
             size = self._batch_pairs
-            return [Pass(pairs=step.pairs[start : start + size]) for start in range(0, len(step.pairs), size)]
-        rows = pack([group.texts for group in self._groups], step.units, budget=self.row_tokens)
-        return [
-            Pass(pairs=tuple(self._groups[pair.group].places[pair.index] for pair in row.pairs), row=row)
-            for row in rows
-        ]
+            starts = range(0, len(share.pairs), size)
+            return self._as_many_as_others([Pass(pairs=share.pairs[start : start + size]) for start in starts])
+        rows = pack([group.texts for group in self._groups], share.units, budget=self.row_tokens)
+        return self._as_many_as_others(
+            [
+                Pass(pairs=tuple(self._groups[pair.group].places[pair.index] for pair in row.pairs), row=row)
+                for row in rows
+            ]
+        )
+
+    def _as_many_as_others(self, passes: list[Pass]) -> list[Pass]:
+        """With passes that count for nothing, as many as the process with the most has, where all must keep step."""
+        if not self.ranks.is_sharded:
+            return passes
+        return passes + [Pass(pairs=(), spare=(0,))] * (self.ranks.most(len(passes)) - len(passes))
 
     def _share(self, step: StepPlan) -> StepPlan:
         if self.ranks.size == 1:
@@ -170,8 +181,8 @@ class Planner:
         order = sorted(range(len(self._pairs)), key=lambda place: self._pairs[place].num_tokens)
         order = order[self.ranks.rank :: self.ranks.size]
         size = 2 * self._batch_pairs  # without a backward pass there is room for twice as many
-        for start in range(0, len(order), size):
-            yield Pass(pairs=tuple(order[start : start + size]))
+        starts = range(0, len(order), size)
+        yield from self._as_many_as_others([Pass(pairs=tuple(order[start : start + size])) for start in starts])
 
     def rewards(self, loaded: Loaded, one: Pass) -> Tensor:
         """Of sides a and b of the pass's pairs, shape (2, B)."""
@@ -179,15 +190,18 @@ class Planner:
             values = rewards_of_row(loaded, one.row)
             places = torch.tensor([(pair.a, pair.b) for pair in one.row.pairs], device=values.device)
             return values[places.T]
-        chosen = self.pairs_of(one)
+        chosen = self._computed(one)
         rewards: Tensor = loaded.model(*batch_of(loaded, [pair.a for pair in chosen] + [pair.b for pair in chosen]))
-        return rewards.view(2, len(chosen))
+        return rewards.view(2, len(chosen))[:, : len(one.pairs)]
+
+    def _computed(self, one: Pass) -> list[EncodedPair]:
+        return [self._pairs[place] for place in (*one.pairs, *one.spare)]
 
     def cost(self, one: Pass) -> Cost:
-        chosen = self.pairs_of(one)
-        plain = sum(pair.num_tokens for pair in chosen)
+        plain = sum(pair.num_tokens for pair in self.pairs_of(one))
         if one.row is not None:
             return Cost(computed=one.row.num_tokens, plain=plain)
+        chosen = self._computed(one)
         longest = max(len(side.input_ids) for pair in chosen for side in (pair.a, pair.b))
         computed = 2 * len(chosen) * longest
         return Cost(computed=computed, padding=computed - plain, plain=plain)

@@ -9,7 +9,7 @@ every backward and as many of them on every device, while rows of shared prompts
 empty. Nor could a process then try a step again that had no room for it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from core.engine.shard import is_piece
 from core.errors import RunFailed
 
 # Gradients are summed through a copy of this many numbers at a time, 256 MiB in float32.
@@ -33,11 +34,13 @@ class Ranks:
 
     Attributes:
         device: where the group adds.
+        is_sharded: the weights lie in pieces, so that all processes must make every pass together.
     """
 
     rank: int
     size: int
     device: torch.device
+    is_sharded: bool = False
 
     @property
     def leads(self) -> bool:
@@ -64,14 +67,17 @@ class Ranks:
         self._add_up(total)
         return total.tolist()
 
-    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+    def sum_gradients(self, parameters: Collection[nn.Parameter]) -> None:
         """Put the sum over all processes into every gradient.
 
         A parameter without a gradient in all of them keeps none: AdamW would let a zero one decay.
         """
         if self.size == 1:
             return
-        trained = list(parameters)
+        trained = [one for one in parameters if not is_piece(one)]
+        for parameter in parameters:
+            if parameter.grad is not None and is_piece(parameter):
+                parameter.grad.mul_(self.size)  # its mean came with the backward pass
         has_gradient = torch.tensor([one.grad is not None for one in trained], dtype=torch.int32, device=self.device)
         self._add_up(has_gradient)
         gradients = [_gradient(one) for one, count in zip(trained, has_gradient.tolist(), strict=True) if count]
@@ -85,7 +91,8 @@ class Ranks:
         """Give all processes the weights of the first."""
         if self.size > 1:
             for parameter in parameters:
-                dist.broadcast(parameter.detach(), src=0)
+                if not is_piece(parameter):  # pieces were cut from weights that one seed made
+                    dist.broadcast(parameter.detach(), src=0)
 
     def seed(self, seed: int, step: int) -> None:
         """Random numbers of a step, other ones in each process; they follow from the step, so nobody keeps their state.
@@ -98,6 +105,9 @@ class Ranks:
     @contextmanager
     def out_of_memory_together(self) -> Iterator[None]:
         """Where one process runs out of memory within the block, all do at its end: together they can try again."""
+        if self.is_sharded:  # who stops within a pass leaves the others waiting in it
+            yield
+            return
         ran_out: torch.OutOfMemoryError | None = None
         try:
             yield
@@ -107,9 +117,20 @@ class Ranks:
         if count:
             raise ran_out or torch.OutOfMemoryError("another process of this run is out of memory")
 
-    def _add_up(self, tensor: Tensor) -> None:
+    def most(self, count: int) -> int:
+        """The largest of the processes' counts."""
+        largest = torch.tensor(count, device=self.device)
+        self._add_up(largest, dist.ReduceOp.MAX)
+        return int(largest)
+
+    def leader_says(self, *, yes: bool) -> bool:
+        """What the first process says, for all of them."""
+        (count,) = self.sum(float(yes and self.leads))
+        return count > 0
+
+    def _add_up(self, tensor: Tensor, how: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> None:
         try:
-            dist.all_reduce(tensor)
+            dist.all_reduce(tensor, how)
         except RuntimeError as error:
             raise PeerLost(f"process {self.rank + 1} of {self.size} lost another one: {error}") from error
 

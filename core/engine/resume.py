@@ -5,7 +5,7 @@ number is the sampler's whole position.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from core.engine.ranks import ALONE, Ranks
+from core.engine.shard import cut, local, put_together
 from core.errors import RunFailed
 
 
@@ -34,17 +36,22 @@ class Training:
     scaler: torch.amp.GradScaler
 
 
-def save(file: Path, training: Training, *, step: int, best: Best | None, plan: str) -> None:
+def save(file: Path, training: Training, *, step: int, best: Best | None, plan: str, ranks: Ranks = ALONE) -> None:
     """Keep the state after a step.
 
     Args:
         plan: names what the order of pairs follows from; another one cannot be resumed.
+        ranks: the first of them writes; where weights lie in pieces, all must call this.
     """
-    tensors = {f"weight.{name}": parameter.detach() for name, parameter in training.parameters.items()}
-    for place, values in training.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{place}.{key}": value for key, value in values.items()}
-    if best is not None:
-        tensors |= {f"best.{name}": weight for name, weight in best.weights.items()}
+    if not ranks.leads and not ranks.is_sharded:
+        return
+    tensors = {}
+    for name, tensor in _tensors(training, best):
+        whole = put_together(tensor, like=training.parameters.get(name.removeprefix("best.")))
+        if ranks.leads:
+            tensors[name] = whole.cpu().contiguous()
+    if not ranks.leads:
+        return
     tensors["rng"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["rng.cuda"] = torch.cuda.get_rng_state()
@@ -57,9 +64,19 @@ def save(file: Path, training: Training, *, step: int, best: Best | None, plan: 
     }
     beside = file.with_name(file.name + ".partial")
     file.parent.mkdir(parents=True, exist_ok=True)
-    copies = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(copies, beside, metadata={"facts": json.dumps(facts)})
+    save_file(tensors, beside, metadata={"facts": json.dumps(facts)})
     beside.replace(file)
+
+
+def _tensors(training: Training, best: Best | None) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in training.parameters.items():
+        yield f"weight.{name}", parameter.detach()
+    for place, values in training.optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            yield f"optimizer.{place}.{key}", value
+    if best is not None:
+        for name, weight in best.weights.items():
+            yield f"best.{name}", weight
 
 
 def load(file: Path, training: Training, *, plan: str) -> tuple[int, Best | None]:
@@ -76,12 +93,13 @@ def load(file: Path, training: Training, *, plan: str) -> tuple[int, Best | None
     torch.set_num_threads(facts["threads"])
     with torch.no_grad():
         for name, parameter in training.parameters.items():
-            parameter.copy_(tensors[f"weight.{name}"])
+            parameter.copy_(cut(tensors[f"weight.{name}"], like=parameter))
+    optimized = [parameter for group in training.optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
             _, place, key = name.split(".", 2)
-            state.setdefault(int(place), {})[key] = tensor
+            state.setdefault(int(place), {})[key] = cut(tensor, like=optimized[int(place)])
     training.optimizer.load_state_dict(
         {"state": state, "param_groups": training.optimizer.state_dict()["param_groups"]}
     )
@@ -91,5 +109,5 @@ def load(file: Path, training: Training, *, plan: str) -> tuple[int, Best | None
         torch.cuda.set_rng_state(tensors["rng.cuda"])
     if facts["best_nll"] is None:
         return facts["step"], None
-    kept = {name: tensors[f"best.{name}"] for name in training.parameters}
+    kept = {name: local(cut(tensors[f"best.{name}"], like=like)) for name, like in training.parameters.items()}
     return facts["step"], Best(nll=facts["best_nll"], weights=kept)

@@ -27,8 +27,8 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 
 from core.config import TrainConfig, config_from
-from core.engine import prepare
-from core.engine.attention import Sharing
+from core.engine import prepare, shard
+from core.engine.attention import Sharing, pretrained
 from core.engine.device import choose_device
 from core.engine.model import Loaded, load_backbone
 from core.engine.prepare import Prepared
@@ -291,6 +291,31 @@ def main(file: Path) -> int:
 
 
 def _train_share(job: _Job, worker: _Worker, rank: int) -> None:
+    config = config_from(job.config)
+    ranks = _meet(job, config, rank)
+    loaded = load_backbone(config, ranks.device)
+    if ranks.is_sharded:
+        shard.split(pretrained(loaded), ranks.device, processes=ranks.size)
+    prepared = prepare.read(Path(job.folder) / _PAIRS)
+    steps = train_here(
+        loaded,
+        config,
+        prepared,
+        sharing=_same_sharing(job, loaded, prepared, rank),
+        state=Path(job.state),
+        ranks=ranks,
+    )
+    for step in steps:
+        if ranks.leads:
+            worker.tell(step=asdict(step))
+        if not worker.wants_more():
+            break
+    steps.close()  # type: ignore[attr-defined]  # a generator: closing restores the best weights
+    _hand_up(loaded, Path(job.folder) / _WEIGHTS, ranks)
+    dist.destroy_process_group()
+
+
+def _meet(job: _Job, config: TrainConfig, rank: int) -> Ranks:
     size = int(os.environ["WORLD_SIZE"])
     if size != len(job.devices):
         raise RunFailed(f"{len(job.devices)} processes were to train together, and {size} were started")
@@ -299,27 +324,18 @@ def _train_share(job: _Job, worker: _Worker, rank: int) -> None:
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, init_method=f"file://{job.meeting}/group", rank=rank, world_size=size)
-    config = config_from(job.config)
-    loaded = load_backbone(config, device)
-    prepared = prepare.read(Path(job.folder) / _PAIRS)
-    steps = train_here(
-        loaded,
-        config,
-        prepared,
-        sharing=_same_sharing(job, loaded, prepared, rank),
-        state=Path(job.state),
-        ranks=Ranks(rank=rank, size=size, device=device),
-    )
-    for step in steps:
-        if rank == 0:
-            worker.tell(step=asdict(step))
-        if not worker.wants_more():
-            break
-    steps.close()  # type: ignore[attr-defined]  # a generator: closing restores the best weights
-    if rank == 0:
-        weights = {name: parameter.detach().cpu().contiguous() for name, parameter in trainable(loaded).items()}
-        save_file(weights, Path(job.folder) / _WEIGHTS)
-    dist.destroy_process_group()
+    return Ranks(rank=rank, size=size, device=device, is_sharded=config.shard)
+
+
+def _hand_up(loaded: Loaded, file: Path, ranks: Ranks) -> None:
+    """Write what was trained; where it lies in pieces, every process brings its own."""
+    weights = {}
+    for name, parameter in trainable(loaded).items():
+        whole = shard.put_together(parameter.detach())
+        if ranks.leads:
+            weights[name] = whole.cpu().contiguous()
+    if ranks.leads:
+        save_file(weights, file)
 
 
 def _same_sharing(job: _Job, loaded: Loaded, prepared: Prepared, rank: int) -> Sharing:

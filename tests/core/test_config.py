@@ -38,6 +38,11 @@ def test_text_becomes_typed_values():
         ({"method": "lora", "quantise": "8bit"}, "quantise must be one of none, 4bit, got '8bit'"),
         ({"method": "dpo"}, "method must be one of probe, lora, full, got 'dpo'"),
         ({"method": "lora", "processes": 0}, "processes must be at least 1, got 0"),
+        ({"method": "lora", "shard": True}, "shard=true keeps the weights in pieces on several devices; set processes"),
+        (
+            {"method": "full", "shard": True, "processes": 2, "precision": "fp16"},
+            "shard=true takes neither precision=fp16 nor quantise",
+        ),
         ({"processes": 2}, "processes=2 needs method lora or full; a probe trains in one process"),
         ({"device": "tpu"}, "device must be auto, cpu, mps, cuda or cuda:N, got tpu"),
         ({"seed": True}, "seed must be a whole number, got True"),

@@ -30,8 +30,8 @@ def of_groups(num_train, num_valid):
 
 
 def start(load, backbone, pairs, **settings):
-    config = TrainConfig(backbone=backbone, **{**SETTINGS, **settings})
-    loaded = load(backbone, **{**SETTINGS, **settings})
+    config = TrainConfig(backbone=backbone, processes=2, **{**SETTINGS, **settings})
+    loaded = load(backbone, processes=2, **{**SETTINGS, **settings})
     return loaded, config, tiny.prepared(loaded, config, pairs)
 
 
@@ -65,6 +65,8 @@ def test_prepared_pairs_are_read_as_they_were_written(load, decoder, tmp_path):
         ("decoder", {"method": Method.LORA, "accumulation": 2, "ties": Ties.DAVIDSON}),
         ("encoder", {"method": Method.FULL}),
         ("encoder", {"method": Method.LORA, "gradient_checkpointing": True}),
+        ("decoder", {"method": Method.FULL, "shard": True, "gradient_checkpointing": True}),
+        ("encoder", {"method": Method.LORA, "shard": True}),
     ],
     ids=str,
 )
@@ -107,6 +109,21 @@ def test_no_more_pulling_stops_all_processes_and_leaves_the_best_weights_so_far(
     assert not loaded.model.training
     assert len(processes) == 2
     assert are_gone(processes)
+
+
+@pytest.mark.slow
+def test_weights_in_pieces_resume_to_those_of_an_uninterrupted_run(load, decoder, tmp_path):
+    found, whole = [], {}
+    for name, steps in (("whole", None), ("resumed", 8), ("resumed", None)):
+        loaded, config, prepared = start(load, decoder, tiny.snapshot(16, 8), epochs=3, shard=True)
+        pulled = in_two(loaded, config, prepared, tmp_path / name / "state")
+        found.append([step.step for step in itertools.islice(pulled, steps)])
+        pulled.close()
+        weights = {key: weight.clone() for key, weight in loaded.model.state_dict().items()}
+        whole = whole or weights
+
+    assert found == [list(range(13)), list(range(8)), list(range(8, 13))]
+    assert all(torch.equal(weights[key], whole[key]) for key in whole)
 
 
 @pytest.mark.slow
