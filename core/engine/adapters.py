@@ -21,7 +21,7 @@ from core.errors import BadConfig
 
 # Arguments of transformers' BitsAndBytesConfig: nf4 with double quantisation, as QLoRA (arXiv 2305.14314). Norms and
 # embeddings stay as they are, and so does the head, which could not be trained in 4 bits.
-FOUR_BIT = {
+FOUR_BIT: dict[str, Any] = {
     "load_in_4bit": True,
     "bnb_4bit_quant_type": "nf4",
     "bnb_4bit_use_double_quant": True,
@@ -45,7 +45,7 @@ def frozen_weights(config: TrainConfig, device: torch.device) -> dict[str, Any]:
     return {"dtype": dtype, "quantization_config": settings, "device_map": {"": device}}
 
 
-def add(backbone: nn.Module, config: TrainConfig) -> nn.Module:
+def add(backbone: Any, config: TrainConfig) -> nn.Module:
     """The backbone with adapters that do nothing yet; BadConfig if a target is no linear layer of it.
 
     Dropout acts on what goes into an adapter, token by token, and only while training. A prompt that its responses
@@ -64,8 +64,8 @@ def add(backbone: nn.Module, config: TrainConfig) -> nn.Module:
         # GPT-2 and its kin keep their weights transposed.
         fan_in_fan_out=any(isinstance(layer, Conv1D) for layer in targets.values()),
     )
-    wrapped: Any = get_peft_model(backbone, adapter)  # type: ignore[arg-type]  # a PreTrainedModel
-    return wrapped  # type: ignore[no-any-return]
+    wrapped: nn.Module = get_peft_model(backbone, adapter)
+    return wrapped
 
 
 def _targets(backbone: nn.Module, config: TrainConfig) -> dict[str, nn.Module]:
@@ -142,8 +142,9 @@ def load_merged(
     if len(tokenizer) > shell.get_input_embeddings().num_embeddings:
         shell.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     shell.config.get_text_config().pad_token_id = tokenizer.pad_token_id
-    merged: nn.Module = PeftModel.from_pretrained(shell, folder).merge_and_unload()  # type: ignore[operator]
-    return merged
+    adapted: Any = PeftModel.from_pretrained(shell, folder)
+    plain: nn.Module = adapted.merge_and_unload()
+    return plain
 
 
 def _quantised(quantisation: Any) -> dict[str, Any]:

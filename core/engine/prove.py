@@ -53,7 +53,9 @@ def _by_peft(folder: Path, canaries: list[dict[str, Any]]) -> list[float]:
     from transformers import AutoTokenizer, BitsAndBytesConfig
 
     how = json.loads((folder / "tiebreak.json").read_text(encoding="utf-8"))["quantisation"]
-    quantised = {} if how is None else {"quantization_config": BitsAndBytesConfig(**how), "device_map": "cpu"}
+    quantised: dict[str, Any] = (
+        {} if how is None else {"quantization_config": BitsAndBytesConfig(**how), "device_map": "cpu"}
+    )
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoPeftModelForSequenceClassification.from_pretrained(
         folder, num_labels=1, problem_type="regression", dtype=torch.float32, **quantised

@@ -40,7 +40,7 @@ def trained(load, backbone, **settings):
     settings = {**SETTINGS, **settings}
     config = TrainConfig(backbone=backbone, **settings)
     loaded = load(backbone, **settings)
-    return loaded, config, list(train(loaded, config, tiny.prepared(loaded, config, tiny.snapshot(16, 4))))
+    return loaded, config, list(train(loaded, config, tiny.prepared(loaded, config, tiny.snapshot(16))))
 
 
 def rewards(loaded):
