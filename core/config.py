@@ -1,6 +1,7 @@
 """What a training run can be told. Checked where it is made; stored as JSON with the run."""
 
 import dataclasses
+import importlib.util
 import math
 import re
 import tomllib
@@ -181,6 +182,12 @@ class TrainConfig(Objective):
 def _require(holds: bool, name: str, right: str, value: object) -> None:  # noqa: FBT001 - reads as a sentence
     if not holds:
         raise BadConfig(f"{name} must be {right}, got {value}")
+
+
+def require_extras(config: TrainConfig) -> None:
+    """BadConfig if a setting needs a package that is not installed; nothing is imported."""
+    if config.quantise is Quantise.FOUR_BIT and importlib.util.find_spec("bitsandbytes") is None:
+        raise BadConfig("quantise=4bit needs the package bitsandbytes; get it with: pip install 'tiebreak[quant]'")
 
 
 def config_from(settings: Mapping[str, object]) -> TrainConfig:

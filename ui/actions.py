@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.config import EMBEDDED_BACKBONE, TrainConfig, config_from
+from core.config import EMBEDDED_BACKBONE, TrainConfig, config_from, require_extras
 from core.errors import BadFile, NotFound, RunFailed
 from core.formats import check_readable
 from core.measure.compare import compare
@@ -29,6 +29,7 @@ def start_training(
 ) -> int:
     """Queue a training run and start it if its device is free; the run's number."""
     config = config_from(settings)
+    require_extras(config)
     if name is not None:
         check_text(name, "a run's name")
     return _start(store, RunKind.TRAIN, dataset=dataset, labeler=labeler, config=config, name=name)

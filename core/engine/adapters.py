@@ -11,14 +11,22 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForSequenceClassification, BitsAndBytesConfig, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
-from core.config import ALL_LINEAR, TrainConfig
+from core.config import ALL_LINEAR, Quantise, TrainConfig
 from core.engine import backbone as backbones
 from core.engine.device import half_precision
 from core.errors import BadConfig
 
+# Arguments of transformers' BitsAndBytesConfig: nf4 with double quantisation, as QLoRA (arXiv 2305.14314). Norms and
+# embeddings stay as they are, and so does the head, which could not be trained in 4 bits.
+FOUR_BIT: dict[str, Any] = {
+    "load_in_4bit": True,
+    "bnb_4bit_quant_type": "nf4",
+    "bnb_4bit_use_double_quant": True,
+    "llm_int8_skip_modules": ["score"],
+}
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"  # peft's own names
 
 
@@ -28,10 +36,16 @@ def are_on(backbone: nn.Module) -> bool:
 
 def frozen_weights(config: TrainConfig, device: torch.device) -> dict[str, Any]:
     """How the weights under adapters are loaded: arguments of `from_pretrained`. The adapters are float32 over any."""
-    return {"dtype": half_precision(config.precision, device) or torch.float32}
+    dtype = half_precision(config.precision, device) or torch.float32
+    if config.quantise is Quantise.NONE:
+        return {"dtype": dtype}
+    if device.type not in {"cpu", "cuda"}:
+        raise BadConfig(f"quantise=4bit works on CUDA and on a CPU, not on {device}; use device=cpu or quantise=none")
+    settings = BitsAndBytesConfig(**FOUR_BIT, bnb_4bit_compute_dtype=dtype)
+    return {"dtype": dtype, "quantization_config": settings, "device_map": {"": device}}
 
 
-def add(backbone: nn.Module, config: TrainConfig) -> nn.Module:
+def add(backbone: Any, config: TrainConfig) -> nn.Module:
     """The backbone with adapters that do nothing yet; BadConfig if a target is no linear layer of it.
 
     Dropout acts on what goes into an adapter, token by token, and only while training. A prompt that its responses
@@ -50,8 +64,8 @@ def add(backbone: nn.Module, config: TrainConfig) -> nn.Module:
         # GPT-2 and its kin keep their weights transposed.
         fan_in_fan_out=any(isinstance(layer, Conv1D) for layer in targets.values()),
     )
-    wrapped: Any = get_peft_model(backbone, adapter)  # type: ignore[arg-type]  # a PreTrainedModel
-    return wrapped  # type: ignore[no-any-return]
+    wrapped: nn.Module = get_peft_model(backbone, adapter)
+    return wrapped
 
 
 def _targets(backbone: nn.Module, config: TrainConfig) -> dict[str, nn.Module]:
@@ -100,8 +114,14 @@ def _as_all_read(name: str) -> str:
     return f"{name}.weight" if name.endswith("lora_magnitude_vector") else name
 
 
-def load_merged(folder: Path, trained_on: backbones.Backbone, tokenizer: PreTrainedTokenizerBase) -> nn.Module:
+def load_merged(
+    folder: Path, trained_on: backbones.Backbone, tokenizer: PreTrainedTokenizerBase, *, quantisation: Any = None
+) -> nn.Module:
     """The sequence classifier that a published adapter stands for, its weights merged, in float32.
+
+    Args:
+        quantisation: of the backbone that the adapter was trained on, as in `FOUR_BIT`. Its weights are then those that
+            4 bits stand for, written out in float32.
 
     Raises NotFound if the backbone is gone or no longer the one that the adapter was trained on.
     """
@@ -115,15 +135,33 @@ def load_merged(folder: Path, trained_on: backbones.Backbone, tokenizer: PreTrai
         dtype=torch.float32,
         trust_remote_code=False,
         use_safetensors=True,
+        **_quantised(quantisation),
     )
+    if quantisation is not None:
+        shell = shell.dequantize(dtype=torch.float32)
     if len(tokenizer) > shell.get_input_embeddings().num_embeddings:
         shell.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     shell.config.get_text_config().pad_token_id = tokenizer.pad_token_id
-    merged: nn.Module = PeftModel.from_pretrained(shell, folder).merge_and_unload()  # type: ignore[operator]
-    return merged
+    adapted: Any = PeftModel.from_pretrained(shell, folder)
+    plain: nn.Module = adapted.merge_and_unload()
+    return plain
+
+
+def _quantised(quantisation: Any) -> dict[str, Any]:
+    if quantisation is None:
+        return {}
+    return {"quantization_config": BitsAndBytesConfig(**quantisation), "device_map": {"": "cpu"}}
 
 
 def merged(backbone: Any) -> nn.Module:
     """A copy of a backbone with its adapter merged in float32; the backbone itself keeps its adapter."""
-    whole: nn.Module = copy.deepcopy(backbone).float().merge_and_unload()
-    return whole
+    from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict  # noqa: PLC0415 - as above
+
+    whole = copy.deepcopy(backbone)
+    if getattr(whole.get_base_model(), "hf_quantizer", None) is not None:
+        # Merged in place the sum would be rounded to 4 bits again.
+        adapter, settings = get_peft_model_state_dict(whole), whole.peft_config["default"]
+        whole = get_peft_model(whole.unload().dequantize(dtype=torch.float32), settings)
+        set_peft_model_state_dict(whole, adapter)
+    plain: nn.Module = whole.float().merge_and_unload()
+    return plain

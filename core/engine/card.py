@@ -1,5 +1,6 @@
 """The part of a model card that says how to load its folder; `prove.py` does it by the same calls."""
 
+import json
 from pathlib import Path
 
 HEADING = "\n## Load\n"
@@ -13,11 +14,11 @@ _PLAIN = """
 _ADAPTER = """
     import torch
     from peft import AutoPeftModelForSequenceClassification
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, BitsAndBytesConfig
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoPeftModelForSequenceClassification.from_pretrained(
-        folder, num_labels=1, problem_type="regression", dtype=torch.float32
+        folder, num_labels=1, problem_type="regression", dtype=torch.float32{quantised}
     ).eval()
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
 
@@ -40,4 +41,8 @@ def how_to_load(folder: Path) -> str:
     """Markdown, for what lies in a checkpoint's folder."""
     if (folder / "modules.json").exists():
         return HEADING + _MEAN_POOLED + _CHECK
-    return HEADING + (_ADAPTER if (folder / "adapter_config.json").exists() else _PLAIN) + _CHECK
+    if not (folder / "adapter_config.json").exists():
+        return HEADING + _PLAIN + _CHECK
+    how = json.loads((folder / "tiebreak.json").read_text(encoding="utf-8"))["quantisation"]
+    quantised = "" if how is None else f", quantization_config=BitsAndBytesConfig(**{how})"
+    return HEADING + _ADAPTER.format(quantised=quantised) + _CHECK

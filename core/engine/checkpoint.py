@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-from core.config import Method, Ties, TrainConfig
+from core.config import Method, Quantise, Ties, TrainConfig
 from core.engine import adapters, canaries
 from core.engine.backbone import Backbone
 from core.engine.card import HEADING, how_to_load
@@ -99,7 +99,7 @@ def load(folder: Path, device: torch.device) -> Loaded:
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     backbone = Backbone(**facts["backbone"])
     if (folder / adapters.CONFIG).exists():
-        model = _of_shell(adapters.load_merged(folder, backbone, tokenizer))
+        model = _of_shell(adapters.load_merged(folder, backbone, tokenizer, quantisation=facts["quantisation"]))
     else:
         model = (_load_decoder if rules.pooling == "last" else _load_encoder)(folder)
     # Checkpoints from before ties could be learned do not name it.
@@ -197,6 +197,7 @@ def _write_facts(loaded: Loaded, config: TrainConfig, folder: Path, temperature:
         "pad_token_id": loaded.tokenizer.pad_token_id,
         "backbone": asdict(loaded.backbone),
         "method": Method(config.method).value,
+        "quantisation": None if config.quantise is Quantise.NONE else adapters.FOUR_BIT,
         "config": asdict(config),
     }
     _write_json(folder / FACTS, facts)

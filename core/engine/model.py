@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
-from core.config import Method, TrainConfig
+from core.config import Method, TrainConfig, require_extras
 from core.engine import adapters
 from core.engine import backbone as backbones
 from core.engine.objective import TieParameter
@@ -87,6 +87,7 @@ class Loaded:
 
 def load_backbone(config: TrainConfig, device: torch.device) -> Loaded:
     """A pretrained backbone with a fresh head, ready to train by `config.method`. Seeds the head by `config.seed`."""
+    require_extras(config)
     reader = load_reader(config)
     torch.manual_seed(config.seed)
     try:

@@ -50,11 +50,15 @@ def _by_transformers(folder: Path, canaries: list[dict[str, Any]]) -> list[float
 def _by_peft(folder: Path, canaries: list[dict[str, Any]]) -> list[float]:
     import torch
     from peft import AutoPeftModelForSequenceClassification
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, BitsAndBytesConfig
 
+    how = json.loads((folder / "tiebreak.json").read_text(encoding="utf-8"))["quantisation"]
+    quantised: dict[str, Any] = (
+        {} if how is None else {"quantization_config": BitsAndBytesConfig(**how), "device_map": "cpu"}
+    )
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoPeftModelForSequenceClassification.from_pretrained(
-        folder, num_labels=1, problem_type="regression", dtype=torch.float32
+        folder, num_labels=1, problem_type="regression", dtype=torch.float32, **quantised
     )
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return _rewards(model, canaries)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -665,6 +666,25 @@ def test_an_unproven_run_has_no_checkpoint_to_score_with(workshop, ranked, tmp_p
     said = one_sentence(tiebreak(workshop.store, "export", crossfit, tmp_path / "folder"))
 
     assert "no checkpoint" in said
+
+
+def test_an_export_says_what_there_was_to_merge(workshop, tmp_path):
+    result = tiebreak(workshop.store, "export", workshop.trained["run"], tmp_path / "copy", "--merge")
+
+    assert result.exit_code == 0, result.output
+    assert f"exported to {tmp_path / 'copy'}; its weights were merged already" in " ".join(result.output.split())
+    assert (tmp_path / "copy" / "modules.json").exists()
+
+
+@pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="needs an environment without bitsandbytes")
+def test_four_bits_without_their_package_are_refused_before_a_run_is_queued(workshop):
+    before = answer(workshop.store, "runs")
+
+    settings = ["--method", "lora", "--set", "quantise=4bit"]
+    said = one_sentence(tiebreak(workshop.store, "train", "--dataset", "things", *settings))
+
+    assert "pip install 'tiebreak[quant]'" in said
+    assert answer(workshop.store, "runs") == before
 
 
 def test_what_a_run_would_refuse_late_is_refused_before_it_starts(workshop, tmp_path):

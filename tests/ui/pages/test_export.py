@@ -2,7 +2,8 @@
 
 import shlex
 
-from db import connect, datasets
+from core.records import RunKind, RunState
+from db import connect, datasets, runs
 from tests.ui.pages.test_pages import opened, words_of
 from ui import files
 from ui.processes import Store
@@ -77,3 +78,40 @@ def test_cache_that_a_run_may_read_is_kept(going: Store):
 
     assert "run 3 is going and may read the cache" in app.error[0].value
     assert shard.exists()
+
+
+def with_run(store: Store, *, method: str) -> int:
+    """A training run that ended with a checkpoint."""
+    with connect.write(store.engine) as conn:
+        run_id = runs.add(conn, kind=RunKind.TRAIN, config={"method": method}, device="cpu", labeler="imported")
+        folder = str(store.run_folder(run_id) / "checkpoint")
+        runs.finish(conn, run_id, state=RunState.FINISHED, metrics={}, checkpoint=folder, error=None)
+    return run_id
+
+
+def export_command(app) -> list[str]:
+    return next(words for code in app.code if "export" in (words := shlex.split(code.value)))
+
+
+def test_an_adapter_is_exported_as_it_is_or_merged(empty: Store):
+    for _ in files.load_demo(empty):
+        pass
+    run_id = with_run(empty, method="lora")
+    app = opened("export")
+    app.text_input(key="export_folder").input("out").run()
+    assert export_command(app)[3:] == ["export", str(run_id), "out"]
+
+    app.toggle(key="export_merge").set_value(True).run()
+
+    assert export_command(app)[3:] == ["export", str(run_id), "out", "--merge"]
+
+
+def test_what_has_no_adapter_is_not_offered_to_be_merged(empty: Store):
+    for _ in files.load_demo(empty):
+        pass
+    with_run(empty, method="full")
+
+    app = opened("export")
+
+    assert not app.exception
+    assert not [one for one in app.toggle if one.key == "export_merge"]
