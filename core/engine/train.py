@@ -228,7 +228,7 @@ def _set_learning_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
 
 
 def _begin(loaded: Loaded, config: TrainConfig) -> Training:
-    scaler = torch.amp.GradScaler(loaded.device.type, enabled=_dtype(loaded, config) is torch.float16)
+    scaler = torch.amp.GradScaler(loaded.device.type, enabled=compute_dtype(config, loaded.device) is torch.float16)
     return Training(parameters=_trainable(loaded), optimizer=_optimizer(loaded, config), scaler=scaler)
 
 
@@ -288,14 +288,15 @@ def _schedule(step: int, num_steps: int, warmup: float) -> float:
     return (num_steps - step + 1) / (num_steps - warm + 1)
 
 
-def _dtype(loaded: Loaded, config: TrainConfig) -> torch.dtype | None:
+def compute_dtype(config: TrainConfig, device: torch.device) -> torch.dtype | None:
+    """What autocast computes in; None: in the weights' own precision."""
     wanted = config.precision
     if wanted is Precision.AUTO:
-        has_bf16 = loaded.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
         return torch.bfloat16 if has_bf16 else None
     return {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}.get(wanted)
 
 
 def _autocast(loaded: Loaded, config: TrainConfig) -> AbstractContextManager[object]:
-    dtype = _dtype(loaded, config)
+    dtype = compute_dtype(config, loaded.device)
     return nullcontext() if dtype is None else torch.autocast(loaded.device.type, dtype=dtype)
