@@ -176,6 +176,7 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     by_part = {part: [pair for pair in frozen if pair.part is part] for part in Part}
     if not by_part[Part.TRAIN]:
         raise RunFailed(f"dataset {_dataset_name(store, run)} has no labeled pair in its train part")
+    _require_fit(config, frozen, run.device, pulse)
     pulse.say(f"loading {config.backbone}", 0, 0)
     loaded = model.load_backbone(config, device.choose_device(run.device))
     kept = store.run_folder(run.id) / "training.safetensors"
@@ -229,6 +230,19 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     if not stopped:  # a stopped run can be resumed
         kept.unlink(missing_ok=True)
     return Outcome(state=RunState.STOPPED if stopped else RunState.FINISHED, metrics=metrics, checkpoint=folder)
+
+
+def _require_fit(config: TrainConfig, frozen: list[SnapshotPair], on: str, pulse: Pulse) -> None:
+    """Refuse, before anything is loaded, what the device has no room for; say what the run will take."""
+    from core.engine import device, estimate  # noqa: PLC0415 - seconds of import
+
+    pulse.say("estimating memory and time", 0, 0)
+    try:
+        needed = estimate.require_fit(config, estimate.workload_of_texts(config, frozen), device.choose_device(on))
+    except estimate.NotEstimated as unknown:
+        pulse.say(str(unknown), 0, 0)
+        return
+    pulse.say(f"about {needed.memory.total / 1e9:.1f} GB and {needed.seconds / 60:.0f} min", 0, 0)
 
 
 def _crossfit(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:

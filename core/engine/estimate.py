@@ -7,8 +7,8 @@ pass is counted, not assumed, whatever the architecture, the adapters, the preci
 
 import weakref
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,13 +20,14 @@ from torch.utils._pytree import tree_leaves
 from core.config import Method, TrainConfig
 from core.engine import features
 from core.engine.attention import budget_of, packed_attention, sharing_refused
+from core.engine.batches import LEAST_ROW_TOKENS
 from core.engine.device import free_memory, matmul_rate
 from core.engine.flops import Arithmetic, arithmetic_of, forwards_in_a_step
 from core.engine.layout import shared_prefix
 from core.engine.model import architecture_of, empty_model, token_limit
 from core.engine.tokens import TokenPair
 from core.engine.train import EVALUATIONS, compute_dtype
-from core.errors import TiebreakError
+from core.errors import BadConfig, RunFailed, TiebreakError
 from core.records import Part, SnapshotPair
 
 # Of UTF-8, in English, by the tokenizers in use; only until a tokenizer is loaded.
@@ -143,6 +144,53 @@ def estimate(config: TrainConfig, workload: Workload, device: torch.device) -> E
         free=free_memory(device),
         seconds=_operations(config, outline, workload) / rate,
     )
+
+
+def require_fit(config: TrainConfig, workload: Workload, device: torch.device) -> Estimate:
+    """The estimate of a run that fits. RunFailed in one sentence, with settings that would fit, if it cannot."""
+    wanted = estimate(config, workload, device)
+    if wanted.fits:
+        return wanted
+    says = (
+        f"{config.method} training of {config.backbone} needs about {_in_words(wanted.memory.total)} and {device} has "
+        f"{_in_words(wanted.free)} free"
+    )
+    too_heavy = {config.method} if wanted.memory.kept > wanted.free else set()  # without any activations
+    for settings in _smaller(config):
+        try:
+            other = replace(config, **settings)
+        except BadConfig:  # a probe takes fewer settings
+            continue
+        if other.method in too_heavy:
+            continue
+        found = estimate(other, workload, device)
+        if found.fits:
+            named = ", ".join(f"{key}={str(value).lower()}" for key, value in settings.items())
+            raise RunFailed(f"{says}; {named} needs about {_in_words(found.memory.total)}")
+        if found.memory.kept > found.free:
+            too_heavy.add(other.method)
+    raise RunFailed(f"{says}; no method and no smaller pass would fit: use a smaller backbone or a larger device")
+
+
+def _smaller(config: TrainConfig) -> Iterator[dict[str, Any]]:
+    """Settings that take less memory, those that change least first."""
+    passes: dict[str, Any] = {
+        "row_tokens": LEAST_ROW_TOKENS,
+        "batch_pairs": 1,
+        "accumulation": config.batch_pairs * config.accumulation,
+    }
+    less: dict[str, Any] = {"gradient_checkpointing": True}
+    if config.method is not Method.PROBE:
+        yield from (less, less | passes)
+    if config.method is Method.FULL:
+        lora = {"method": Method.LORA}
+        yield from (lora, lora | less, lora | less | passes)
+    if config.method is not Method.PROBE:
+        yield {"method": Method.PROBE}
+
+
+def _in_words(size: int) -> str:
+    return f"{size / 1e9:.0f} GB" if size >= 10**10 else f"{size / 1e9:.1f} GB"
 
 
 def workload_of_texts(config: TrainConfig, pairs: Sequence[SnapshotPair]) -> Workload:

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from core.config import Method, TrainConfig
-from core.engine.estimate import GroupTokens, Workload, estimate, workload_of_texts, workload_of_tokens
+from core.engine.estimate import GroupTokens, Workload, estimate, require_fit, workload_of_texts, workload_of_tokens
 from core.engine.flops import Arithmetic
 from core.engine.model import empty_model
-from core.errors import NotFound
+from core.errors import NotFound, RunFailed
 from core.records import Part
 from tests.core.engine import tiny
 
@@ -108,3 +108,17 @@ def test_operations_are_twice_the_weights_a_token_and_the_squares():
 
     assert one.forward(tokens=5, squares=25) == 2 * 10 * 5 + 2 * 3 * 25
     assert replace(one, is_causal=False).forward(tokens=5, squares=25) == 2 * 10 * 5 + 4 * 3 * 25
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_what_cannot_fit_is_refused_by_its_config_alone(tmp_path, decoder, method):
+    facts = json.loads((Path(decoder) / "config.json").read_text())
+    sizes = {"hidden_size": 65536, "intermediate_size": 262144, "num_hidden_layers": 80, "head_dim": 32768}
+    (tmp_path / "config.json").write_text(json.dumps(facts | sizes))  # 5 trillion parameters, and no weights
+
+    with pytest.raises(RunFailed, match="no method and no smaller pass would fit"):
+        require_fit(config(str(tmp_path), method=method), WORK, CPU)
+
+
+def test_what_fits_is_estimated_and_not_refused(decoder):
+    assert require_fit(config(decoder), WORK, CPU).fits
