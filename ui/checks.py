@@ -11,7 +11,7 @@ from ui import actions
 from ui.processes import Store, tend
 
 # The settings that a check reads, beside the backbone.
-_READ = ("max_tokens", "overflow", "targets", "ties")
+_READ = ("max_tokens", "overflow", "targets", "ties", "method", "batch_pairs", "device")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

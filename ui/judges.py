@@ -98,8 +98,8 @@ def _server() -> dict[str, object]:
     )
     use = use or PrincipleUse.ALL
     st.caption(_USES[use])
-    filled = {"base_url": url, "key_variable": variable}
-    return {name: value for name, value in filled.items() if value} | {"mode": mode.value, "principles": use.value}
+    filled: dict[str, object] = {"mode": mode.value, "principles": use.value}
+    return filled | {name: value for name, value in (("base_url", url), ("key_variable", variable)) if value}
 
 
 def constitution(kept: Sequence[StoredConstitution]) -> Constitution | None:

@@ -158,7 +158,7 @@ def agreement(others: Mapping[str, Agreement], rules: Mapping[str, Agreement]) -
     """Share of pairs on which a labeler and each other one name the same side, rules at the bottom."""
     figure = _empty("the same side, %", "")
     named = {f"always the {name}": one for name, one in rules.items()}
-    kinds = ((named, BASELINE), (dict(reversed(others.items())), HELD_OUT))
+    kinds = ((named, BASELINE), ({name: others[name] for name in reversed(list(others))}, HELD_OUT))
     for shown, colour in kinds:
         known = {name: one for name, one in shown.items() if math.isfinite(one.share_decided.value)}
         figure.add_scatter(

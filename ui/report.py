@@ -91,8 +91,8 @@ def _pairs(conn: connect.Connection, dataset_id: int, pair_ids: list[int]) -> pd
 
 
 def _with_rule(said: pd.DataFrame, rule: str) -> Agreement:
-    longer = np.sign(said["length_a"] - said["length_b"]) * (1 if rule == "longest" else -1)
-    preferred = longer.map({1: "a", -1: "b", 0: "tie"})
+    longer = (said["length_a"] - said["length_b"]) * (1 if rule == "longest" else -1)
+    preferred = np.where(longer > 0, "a", np.where(longer < 0, "b", "tie"))
     return agreement(said["said"].tolist(), preferred.tolist(), prompt=said["prompt"].tolist())
 
 

@@ -79,6 +79,7 @@ _CHECK_TITLES = {
     "cut_responses": "Cut responses",
     "split": "Prompts on both sides of the split",
     "training_set": "What is left to train on",
+    "resources": "Memory and time",
     "file_position": "Position in the file",
     "shown_position": "Always the first",
     "longer": "Always the longer",

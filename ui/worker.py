@@ -179,6 +179,8 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     by_part = {part: [pair for pair in frozen if pair.part is part] for part in Part}
     if not by_part[Part.TRAIN]:
         raise RunFailed(f"dataset {_dataset_name(store, run)} has no labeled pair in its train part")
+    if config.backbone != EMBEDDED_BACKBONE:  # 22M parameters: there is nothing to refuse, and a probe takes seconds
+        _require_fit(config, frozen, run.devices[0], pulse)
     pulse.say(f"loading {config.backbone}", 0, 0)
     loaded = model.load_backbone(config, device.choose_device(run.devices[0]))
     kept = store.run_folder(run.id) / "training.safetensors"
@@ -259,6 +261,19 @@ def _fine_tuning(
     return _Fit(steps=steps, layout=layout)
 
 
+def _require_fit(config: TrainConfig, frozen: list[SnapshotPair], on: str, pulse: Pulse) -> None:
+    """Refuse, before anything is loaded, what the device has no room for; say what the run will take."""
+    from core.engine import device, estimate  # noqa: PLC0415 - seconds of import
+
+    pulse.say("estimating memory and time", 0, 0)
+    try:
+        needed = estimate.require_fit(config, estimate.workload_of_texts(config, frozen), device.choose_device(on))
+    except estimate.NotEstimated as unknown:
+        pulse.say(str(unknown), 0, 0)
+        return
+    pulse.say(f"about {needed.memory.total / 1e9:.1f} GB and {needed.seconds / 60:.0f} min", 0, 0)
+
+
 def _crossfit(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     from core.engine import crossfit, device, features, model, prepare  # noqa: PLC0415 - seconds of import
 
@@ -328,7 +343,7 @@ def _score_lines(
 
 
 def _preflight(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
-    from core.engine import preflight, reader, tokenizer_checks  # noqa: PLC0415 - seconds of import
+    from core.engine import device, preflight, reader, tokenizer_checks  # noqa: PLC0415 - seconds of import
 
     config, dataset_id = config_from(run.config), _dataset_id(run)
     pulse.say("collecting pairs and labels", 0, 0)
@@ -356,6 +371,9 @@ def _preflight(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
         findings += preflight.examine_tokens(reads, config, kept, read, slices=slices)
     if run.labeler is not None:
         findings.append(preflight.training_set(config, kept, read))
+        if any(one.part is Part.TRAIN for one in kept):
+            pulse.say("estimating memory and time", 0, 0)
+            findings.append(preflight.resources(config, kept, device.choose_device(run.devices[0])))
     findings += _label_findings(store, run, candidates)
     return Outcome(
         metrics={**facts, "num_pairs": len(candidates), "findings": [asdict(one) for one in by_level(findings)]}

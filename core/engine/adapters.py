@@ -70,7 +70,9 @@ def add(backbone: Any, config: TrainConfig) -> nn.Module:
 
 def _targets(backbone: nn.Module, config: TrainConfig) -> dict[str, nn.Module]:
     """The layers to adapt, under their full names; the head is not among them, as it stands beside the backbone."""
-    linear = {name: layer for name, layer in backbone.named_modules() if isinstance(layer, (nn.Linear, Conv1D))}
+    linear: dict[str, nn.Module] = {
+        name: layer for name, layer in backbone.named_modules() if isinstance(layer, (nn.Linear, Conv1D))
+    }
     if config.lora_targets == ALL_LINEAR:
         return linear
     chosen: dict[str, nn.Module] = {}

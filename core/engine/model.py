@@ -13,7 +13,14 @@ from core.config import Method, TrainConfig, require_extras
 from core.engine import adapters
 from core.engine import backbone as backbones
 from core.engine.objective import TieParameter
-from core.engine.reader import Reader, cannot_be_loaded, choose_pad_token, load_reader
+from core.engine.reader import (
+    Reader,
+    architecture_of,
+    cannot_be_loaded,
+    choose_pad_token,
+    is_decoder,
+    load_reader,
+)
 from core.engine.tokens import TokenRules, Tokens
 
 
@@ -106,6 +113,36 @@ def load_backbone(config: TrainConfig, device: torch.device) -> Loaded:
         device=device,
         backbone=reader.backbone,
     )
+
+
+def empty_model(config: TrainConfig, *, dtype: torch.dtype, layers: int | None = None) -> RewardModel:
+    """What `load_backbone` makes, without weights (on the meta device); of a deep model its first layers alone.
+
+    Args:
+        dtype: of the backbone's weights.
+    """
+    architecture = architecture_of(config.backbone)
+    with torch.device("meta"):
+        if is_decoder(architecture):
+            architecture.num_labels = 1
+            shell = AutoModelForSequenceClassification.from_config(architecture, dtype=dtype, trust_remote_code=False)
+            model = RewardModel(shell.base_model, shell.score.float(), pooling="last", shell=shell)
+        else:
+            backbone = AutoModel.from_config(architecture, dtype=dtype, trust_remote_code=False)
+            head = nn.Linear(architecture.hidden_size, 1, bias=False)
+            model = RewardModel(backbone, head, pooling="mean")
+        if layers is not None:
+            _keep_layers(model.backbone, architecture.get_text_config().num_hidden_layers, layers)
+        _choose_trainable(model, config)
+    return model
+
+
+def _keep_layers(backbone: nn.Module, num_layers: int, layers: int) -> None:
+    """Cut the list of layers, wherever a model has it; one that repeats a single layer has none and stays as it is."""
+    for module in list(backbone.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.ModuleList) and len(child) == num_layers:
+                setattr(module, name, child[:layers])
 
 
 def _decoder(reader: Reader, weights: dict[str, Any]) -> RewardModel:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from transformers import PreTrainedTokenizerBase
 
 from core.config import Overflow, TrainConfig
+from core.engine.estimate import NotEstimated, estimate, in_words, workload_of_texts
 from core.engine.leaks import find_leaks
 from core.engine.prepare import why_left_out
 from core.engine.reader import Reader
@@ -251,6 +253,35 @@ def split(candidates: Sequence[Candidate]) -> Finding:
 
 def _loosely(prompt: Sequence[Message]) -> tuple[tuple[Role, str], ...]:
     return tuple((turn.role, " ".join(turn.content.casefold().split())) for turn in prompt)
+
+
+def resources(config: TrainConfig, candidates: Sequence[Candidate], device: torch.device) -> Finding:
+    """Memory and time of the run, from the backbone's config alone; texts are measured by their bytes."""
+    check = "resources"
+    try:
+        needed = estimate(config, workload_of_texts(config, candidates), device)
+    except NotEstimated as unknown:
+        return Finding(check=check, level=Level.WARN, sentence=f"{unknown}.", what_to_do="Try a few pairs first.")
+    memory = f"{in_words(needed.memory.total)} of memory"
+    sentence = (
+        f"Training by {config.method} takes about {memory}, where {device} has {in_words(needed.free)} free, and about "
+        f"{max(1, round(needed.seconds / 60)):,} min of computing."
+    )
+    numbers = {
+        "memory_bytes": needed.memory.total,
+        "free_bytes": needed.free,
+        "seconds": round(needed.seconds),
+        "trainable": needed.trainable,
+    }
+    if needed.fits:
+        return passes(check, sentence, numbers=numbers)
+    return Finding(
+        check=check,
+        level=Level.FAIL if needed.cannot_fit else Level.WARN,
+        sentence=sentence,
+        what_to_do="Take fewer tokens in a row (row_tokens), gradient checkpointing, or lora in place of full.",
+        numbers=numbers,
+    )
 
 
 def training_set(config: TrainConfig, candidates: Sequence[Candidate], read: Sequence[PairTokens]) -> Finding:

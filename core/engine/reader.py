@@ -69,6 +69,20 @@ def load_reader(config: TrainConfig) -> Reader:
     )
 
 
+def architecture_of(name: str) -> Any:
+    """The config of a backbone, its weights not looked for. NotFound if it is not to be had."""
+    folder = backbones.config_folder(name)
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise NotFound(f"backbone {name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+
+
+def token_limit(architecture: Any, asked: int | None) -> int:
+    """Tokens of the longest text: as many as asked, else 1,024 or the model's positions. BadConfig beyond these."""
+    return _max_tokens(_positions(architecture), asked)
+
+
 def cannot_be_loaded(backbone: backbones.Backbone, error: Exception) -> NotFound:
     return NotFound(f"backbone {backbone.name!r} cannot be loaded: {str(error).splitlines()[0]}")
 

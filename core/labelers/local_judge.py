@@ -51,7 +51,7 @@ class LocalJudge:
             )
         except (OSError, ValueError) as error:
             raise NotFound(f"judge {self._config.model!r} cannot be loaded: {str(error).splitlines()[0]}") from None
-        self._model = model.to(self._device).eval()
+        self._model = model.to(self._device).eval()  # type: ignore[arg-type]  # transformers wraps torch's own `to`
         self._letters = {letter: self._spellings(letter) for letter in LETTERS}
 
     def attempts(self, requests: Iterable[Request]) -> Iterator[Attempt]:

@@ -74,8 +74,8 @@ def _tables_by_prompt(first: Sequence[str], second: Sequence[str], prompt: Seque
     _, cluster = np.unique(np.asarray(prompt, dtype=str), return_inverse=True)
     number = cluster.max() + 1 if len(cluster) else 0
     tables = np.zeros((number, 3, 3))
-    rows, columns = ([_CATEGORIES[one] for one in said] for said in (first, second))
-    np.add.at(tables, (cluster, rows, columns), 1.0)
+    for place, one, other in zip(cluster.tolist(), first, second, strict=True):
+        tables[place, _CATEGORIES[one], _CATEGORIES[other]] += 1.0
     return tables
 
 

@@ -83,7 +83,8 @@ def has_list(text: str) -> bool:
 
 def preference_of(p_a: pd.Series) -> pd.Series:
     """What labels say, a, b or tie, by their probabilities."""
-    return np.sign(p_a - 0.5).map({1.0: "a", -1.0: "b", 0.0: "tie"})
+    said = np.where(p_a > 0.5, "a", np.where(p_a < 0.5, "b", "tie"))
+    return pd.Series(said, index=p_a.index)
 
 
 def report_card(votes: pd.DataFrame, labels: pd.DataFrame, pairs: pd.DataFrame, *, seed: int = 0) -> ReportCard:
@@ -100,7 +101,7 @@ def report_card(votes: pd.DataFrame, labels: pd.DataFrame, pairs: pd.DataFrame, 
     return ReportCard(
         num_pairs=len(labels),
         num_votes=len(votes),
-        tie_rate=_mean((labels["side"].isna()).to_numpy(np.float64)),
+        tie_rate=float(labels["side"].isna().mean()) if len(labels) else math.nan,
         position=_position(votes, pairs, seed=seed),
         same_again=_same_again(votes, pairs, seed=seed),
         prefers_longer=_prefers_longer(labeled, seed=seed),
@@ -119,7 +120,7 @@ def _position(votes: pd.DataFrame, pairs: pd.DataFrame, *, seed: int) -> Positio
             [math.nan if pd.isna(p) else logit_of(float(p)) for p in frame["p_a"]], dtype=float
         ),
     )
-    means = shown.groupby(["pair_id", "shown"])[["sign", "logit"]].mean().unstack("shown")
+    means: pd.DataFrame = shown.groupby(["pair_id", "shown"])[["sign", "logit"]].mean().unstack("shown")  # type: ignore[assignment]  # of two columns, as pandas-stubs does not see
     if means.empty or not {"ab", "ba"} <= set(means.columns.get_level_values("shown")):
         return None
     both = means.dropna(subset=[("sign", "ab"), ("sign", "ba")])
@@ -218,10 +219,6 @@ def _fair_coin(successes: int, trials: int) -> float:
     from scipy.stats import binomtest  # noqa: PLC0415 - half a second that no page's start should pay
 
     return float(binomtest(successes, trials).pvalue)
-
-
-def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> float:
-    return float(values.mean()) if len(values) else math.nan
 
 
 def _plain(value: Any) -> Any:
