@@ -26,7 +26,7 @@ def config(backbone, **settings):
 def test_what_has_no_weights_has_the_parameters_of_what_is_loaded(load, request, backbone, method):
     folder = request.getfixturevalue(backbone)
 
-    empty = empty_model(config(folder, method=method))
+    empty = empty_model(config(folder, method=method), dtype=torch.float32)
 
     loaded = load(folder, method=method).model
     sizes = [{n: (p.shape, p.requires_grad) for n, p in model.named_parameters()} for model in (empty, loaded)]
