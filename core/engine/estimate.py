@@ -379,7 +379,7 @@ class _Alive(TorchDispatchMode):
     """Counts the bytes that operations make and that are not yet given back; `known` tensors are not counted."""
 
     def __init__(self, known: Iterable[Tensor | None]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in torch
         self.peak = self._now = 0
         self._sizes = {tensor.untyped_storage()._cdata: 0 for tensor in known if tensor is not None}
 

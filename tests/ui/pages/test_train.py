@@ -125,8 +125,7 @@ def test_settings_that_no_check_reads_leave_it_valid(trained: Store):
     finished(trained, run_id)
     app = opened("train")
 
-    app.segmented_control(key="train_method").set_value("lora").run()
-    app.number_input(key="train_epochs").set_value(3).run()
+    app.number_input(key="train_seed").set_value(3).run()
 
     assert "may not hold" not in warnings_of(app)
     assert app.button(key="train_check").label == "Check again"
