@@ -83,7 +83,7 @@ def _server() -> dict[str, object]:
         help="http://localhost:8000/v1 of a server of yours.",
     ).strip()
     variable = right.text_input(
-        "Key",
+        "Variable of the key",
         key="label_key_variable",
         placeholder="OPENAI_API_KEY",
         help="The name of the environment variable that holds the key. The key itself is never typed here or stored.",
@@ -131,6 +131,17 @@ def constitution(kept: Sequence[StoredConstitution]) -> Constitution | None:
         if edited.hash != before.hash:
             st.caption("It becomes a version of its own when the run starts; labels of the other versions stay.")
     return edited
+
+
+def price(model: str) -> None:
+    """Where a model's price is not known: a place to say it."""
+    with st.popover("Say what the model costs", key="label_price"):
+        tokens_in = st.number_input("US dollars for a million tokens in", min_value=0.0, key="label_price_in")
+        tokens_out = st.number_input("US dollars for a million tokens out", min_value=0.0, key="label_price_out")
+        if st.button("Keep", key="label_price_keep"):
+            labeling.set_price(state.store(), model, tokens_in=tokens_in, tokens_out=tokens_out)
+            state.forget_forecasts()
+            st.rerun()
 
 
 def trial(wish: labeling.Asked, num_pairs: int) -> labeling.Asked:

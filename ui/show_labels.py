@@ -41,7 +41,7 @@ def forecast_lines(foreseen: Forecast) -> list[str]:
 def _cost_words(foreseen: Forecast) -> str:
     price = foreseen.price
     if price is None:
-        return "The cost is unknown: tell the model's price with `tiebreak prices MODEL --in USD --out USD`."
+        return "The cost is unknown: nobody said what the model costs (tiebreak prices MODEL --in USD --out USD)."
     return f"${foreseen.cost_at_least:,.2f} to ${foreseen.cost_at_most:,.2f}, by the prices of {price.as_of}."
 
 

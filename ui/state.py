@@ -130,6 +130,11 @@ def _forecast(url: str, _wish: Asked, said: str, data_version: int) -> Forecast:
     return labeling.forecast(_open(url), _wish)
 
 
+def forget_forecasts() -> None:
+    """A price was told: what would be asked costs something else."""
+    _forecast.clear()
+
+
 def report(labeler: str) -> Report:
     """A labeler's report card on the shown dataset; resampling takes seconds, and nothing changes between imports."""
     here = dataset()

@@ -52,6 +52,8 @@ except TiebreakError as error:
     st.info(widgets.plain(f"Nothing can be asked yet: {error}."))
     st.stop()
 st.write(widgets.plain(" ".join(show_labels.forecast_lines(foreseen))))
+if foreseen.price is None and foreseen.tokens_in is not None:
+    judges.price(model)
 if foreseen.sample:
     with st.expander("One request, word for word"):
         for message in foreseen.sample:

@@ -49,6 +49,19 @@ def test_a_server_s_request_and_cost_are_shown_before_anything_is_asked(empty: S
         assert runs.all(conn) == []
 
 
+def test_a_price_that_is_told_gives_the_cost(empty: Store):
+    put(empty)
+    app = opened("label")
+    app.text_input(key="label_model_openai").set_value("judge-1").run()
+    app.number_input(key="label_price_in").set_value(1000.0)
+    app.button(key="label_price_keep").click().run()
+
+    said = words_of(app)
+
+    assert "by the prices of" in said
+    assert "unknown" not in said
+
+
 def test_a_principle_that_is_edited_is_shown_as_changed(empty: Store):
     put(empty)
     app = opened("label")
