@@ -107,6 +107,7 @@ class TrainConfig(Objective):
     learning_rate: float | None = None  # AdamW peak; None: 1e-4 for lora, 1e-5 for full
     warmup: float = 0.05  # share of steps
     weight_decay: float = 0.01
+    patience: int = 4  # of 8 evaluations, how many in a row no better on held-out pairs end lora and full; 0: never
     max_tokens: int | None = None  # None: min(1024, the model's positions)
     overflow: Overflow = Overflow.TRIM
     targets: Targets = Targets.SOFT
@@ -140,6 +141,7 @@ class TrainConfig(Objective):
         )
         _require(0 <= self.warmup < 1, "warmup", "in [0, 1)", self.warmup)
         _require(0 <= self.weight_decay < 1, "weight_decay", "in [0, 1)", self.weight_decay)
+        _require(self.patience >= 0, "patience", "at least 0", self.patience)
         _require(self.max_tokens is None or self.max_tokens >= 16, "max_tokens", "at least 16", self.max_tokens)
         _require(self.row_tokens is None or self.row_tokens >= 64, "row_tokens", "at least 64", self.row_tokens)
         _require(self.seed >= 0, "seed", "at least 0", self.seed)

@@ -211,6 +211,8 @@ def train(  # noqa: PLR0913 - one parameter for each option
     run = _finished(store, run_id, json=json)
     if not json:
         show.say(f"run {run_id} {run.state}: checkpoint {run.checkpoint}")
+        if early := show.early_words(run.metrics):
+            show.say(early)
         show.measured(run.metrics or {})
 
 

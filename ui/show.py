@@ -408,6 +408,14 @@ def speed_words(steps: pd.DataFrame) -> str:
     return " · ".join(words)
 
 
+def early_words(metrics: Mapping[str, Any]) -> str:
+    """Where a training run stopped early and what it kept; empty where it did not."""
+    if metrics.get("stopped_early_at") is None:
+        return ""
+    at, best = metrics["stopped_early_at"], metrics["best_step"]
+    return f"Stopped early at step {at:,}: held-out NLL was lowest at step {best:,}, whose weights were kept."
+
+
 def left_out_words(metrics: Mapping[str, Any]) -> str:
     """How many subsets are too small to be drawn; empty where none is, or nobody counted."""
     small = metrics.get("num_small_subsets") or 0

@@ -26,7 +26,7 @@ from core.findings import Finding, by_level
 from core.measure import calibration, checks
 from core.records import Candidate, Pair, Part, Progress, Reward, RunKind, RunState, SnapshotPair, Step
 from db import connect, datasets, labels, pairs, rewards, runs, snapshots, verdicts
-from ui import evaluation
+from ui import evaluation, show
 from ui.actions import checkpoint_of
 from ui.files import write_lines
 from ui.processes import HEARTBEAT_SECONDS, Store, open_store, tend
@@ -199,6 +199,7 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     began = time.monotonic()
     stopped = _pull(store, run, pulse, steps)
     seconds = time.monotonic() - began
+    layout |= _how_it_ended(store, run, config.method, stopped=stopped, pulse=pulse)
     prover = prover or Prover(mean_pooled=loaded.rules.pooling == "mean")
     held_out = by_part[Part.VALID] + by_part[Part.TEST]
     scored = _held_out_rewards(loaded, cache if config.method is Method.PROBE else None, held_out, pulse)
@@ -473,6 +474,23 @@ def _pull(store: Store, run: runs.Run, pulse: Pulse, steps: Iterator[Step]) -> b
         runs.add_steps(conn, run.id, waiting)
     steps.close()  # type: ignore[attr-defined]  # a generator: closing restores the best weights
     return pulse.stop_asked
+
+
+def _how_it_ended(store: Store, run: runs.Run, method: Method, *, stopped: bool, pulse: Pulse) -> dict[str, object]:
+    """Of which step the weights are, and where a run ended that nobody stopped, if before its last step."""
+    if method is Method.PROBE:  # its steps are strengths of regularisation
+        return {}
+    with connect.read(store.engine) as conn:  # the steps from before a resume are there alone
+        steps = runs.steps_of(conn, run.id)
+    best, last = steps.loc[steps["is_best"].astype(bool), "step"], steps.iloc[-1]
+    is_early = not stopped and last["step"] < last["num_steps"]
+    ended: dict[str, object] = {
+        "best_step": None if best.empty else int(best.iloc[-1]),
+        "stopped_early_at": int(last["step"]) if is_early else None,
+    }
+    if words := show.early_words(ended):
+        pulse.say(words, 0, 0)
+    return ended
 
 
 def _held_out_rewards(

@@ -21,8 +21,9 @@ from core.errors import RunFailed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Best:
-    """Trainable weights of the lowest NLL on valid, on the CPU."""
+    """Trainable weights of the lowest NLL on valid, on the CPU, and the step they are of."""
 
+    step: int
     nll: float
     weights: Mapping[str, Tensor]
 
@@ -57,6 +58,7 @@ def save(file: Path, training: Training, *, step: int, best: Best | None, plan: 
         tensors["rng.cuda"] = torch.cuda.get_rng_state()
     facts = {
         "step": step,
+        "best_step": None if best is None else best.step,
         "best_nll": None if best is None else best.nll,
         "scaler": training.scaler.state_dict(),
         "threads": torch.get_num_threads(),
@@ -110,4 +112,4 @@ def load(file: Path, training: Training, *, plan: str) -> tuple[int, Best | None
     if facts["best_nll"] is None:
         return facts["step"], None
     kept = {name: local(cut(tensors[f"best.{name}"], like=like)) for name, like in training.parameters.items()}
-    return facts["step"], Best(nll=facts["best_nll"], weights=kept)
+    return facts["step"], Best(step=facts["best_step"], nll=facts["best_nll"], weights=kept)

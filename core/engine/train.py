@@ -24,7 +24,7 @@ from core.engine.resume import Best, Training
 from core.errors import RunFailed
 from core.records import Step
 
-EVALUATIONS = 8
+EVALUATIONS = 8  # at most, after the one of step 0
 CLIP_NORM = 1.0
 KEEP_SECONDS = 60.0  # what a killed run loses at most
 # A tie parameter is one number of the size of a logit: at a backbone's rate it would end where it began.
@@ -42,8 +42,8 @@ def train(
 ) -> Iterator[Step]:
     """Yield optimizer steps. However it ends (its last step, or no more pulling), the best weights are in the model.
 
-    The best are those with the lowest NLL on valid; without valid pairs, the last. Where ties are learned, the model
-    has its `tie_parameter` after it.
+    The best are those with the lowest NLL on valid; without valid pairs, the last. It ends before its last step once
+    `patience` evaluations in a row were no better. Where ties are learned, the model has its `tie_parameter` after it.
 
     Args:
         sharing: what `attention.self_check` said of this model; None: it is asked here.
@@ -65,7 +65,7 @@ def train(
     pairs_a_step = config.batch_pairs * config.accumulation
     steps_an_epoch = math.ceil(len(prepared.train) / pairs_a_step)
     num_steps = steps_an_epoch * config.epochs
-    evaluate_every = max(1, num_steps // EVALUATIONS)
+    evaluate_every = math.ceil(num_steps / EVALUATIONS)
     plan = _plan_of(config, prepared, train_pairs)
     done, best = resume.load(state, training, plan=plan) if state is not None and state.exists() else (0, None)
     planned: list[StepPlan] = []
@@ -75,6 +75,9 @@ def train(
             first, best = _first_step(loaded, config, train_pairs, valid_pairs, num_steps)
             yield first
         for step in range(done + 1, num_steps + 1):
+            # Asked before a step, not after one: a run killed once it had stopped stays stopped when it is resumed.
+            if _is_stale(best, step - 1, evaluate_every=evaluate_every, patience=config.patience):
+                break
             epoch, within = divmod(step - 1, steps_an_epoch)
             if not planned or within == 0:
                 planned = train_pairs.epoch(pairs_a_step=pairs_a_step, seed=config.seed * 1000 + epoch)
@@ -84,7 +87,7 @@ def train(
             taken = _step_that_fits(loaded, config, train_pairs, planned[within], training)
             evaluated = (step % evaluate_every == 0 or step == num_steps) and len(prepared.valid) > 0
             measured = evaluate(loaded, config, valid_pairs) if evaluated else None
-            improved = _improved(measured, best, training, ranks)
+            improved = _improved(measured, best, training, step=step, ranks=ranks)
             best = improved or best
             is_time = evaluated or time.monotonic() - kept_at > KEEP_SECONDS
             if state is not None and ranks.leader_says(yes=is_time):
@@ -161,7 +164,9 @@ def _first_step(
         valid_accuracy=None if valid is None else valid.accuracy,
         is_best=valid is not None,
     )
-    return step, None if valid is None else Best(nll=valid.nll, weights=_copy(trainable(loaded), train_pairs.ranks))
+    return step, None if valid is None else Best(
+        step=0, nll=valid.nll, weights=_copy(trainable(loaded), train_pairs.ranks)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,10 +240,17 @@ def _step(loaded: Loaded, config: TrainConfig, planner: Planner, planned: StepPl
     )
 
 
-def _improved(measured: Measured | None, best: Best | None, training: Training, ranks: Ranks) -> Best | None:
+def _is_stale(best: Best | None, step: int, *, evaluate_every: int, patience: int) -> bool:
+    """Whether the last `patience` evaluations up to a step were no better than the best before them."""
+    return best is not None and patience > 0 and step // evaluate_every - best.step // evaluate_every >= patience
+
+
+def _improved(
+    measured: Measured | None, best: Best | None, training: Training, *, step: int, ranks: Ranks
+) -> Best | None:
     if measured is None or (best is not None and not measured.nll < best.nll):
         return None
-    return Best(nll=measured.nll, weights=_copy(training.parameters, ranks))
+    return Best(step=step, nll=measured.nll, weights=_copy(training.parameters, ranks))
 
 
 def _set_learning_rates(optimizer: torch.optim.Optimizer, share: float) -> None:

@@ -305,7 +305,18 @@ def test_runs_and_show_tell_the_same(workshop):
 
 @pytest.mark.slow
 def test_a_stopped_run_keeps_a_usable_checkpoint(workshop, tmp_path):
-    long = ("--method", "lora", "--set", "epochs=500", "--set", "device=cpu", "--set", "max_tokens=32")
+    long = (
+        "--method",
+        "lora",
+        "--set",
+        "epochs=500",
+        "--set",
+        "patience=0",
+        "--set",
+        "device=cpu",
+        "--set",
+        "max_tokens=32",
+    )
     run = answer(workshop.store, "train", "--dataset", "things", *long, "--detach")["run"]
     wait_until(workshop.store, run, lambda found: found["state"] == "running" and (found["progress"] or 0) > 0)
 

@@ -14,6 +14,14 @@ def test_speed_is_the_mean_of_the_last_steps_and_absent_without_any():
     )
 
 
+def test_early_stop_is_said_with_the_step_that_was_kept_and_only_where_there_was_one():
+    assert show.early_words({"stopped_early_at": 1200, "best_step": 400}) == (
+        "Stopped early at step 1,200: held-out NLL was lowest at step 400, whose weights were kept."
+    )
+    assert show.early_words({"stopped_early_at": None, "best_step": 400}) == ""
+    assert show.early_words({}) == ""
+
+
 @pytest.mark.parametrize(("value", "shown"), [(None, "-"), (1234, "1,234"), (True, "True"), ("[/red]", "[/red]")])
 def test_cell_is_plain_text_for_terminal_and_page_alike(value, shown):
     assert show.cell(value) == shown

@@ -19,7 +19,7 @@ from core.records import RunKind, RunState
 from db import connect, rewards, runs
 from db.schema import datasets
 from tests.core.engine import tiny
-from ui import actions, files, review, worker
+from ui import actions, files, review, show, worker
 from ui.processes import Store, is_over, log_of, open_store, tend
 
 pytestmark = pytest.mark.slow
@@ -66,7 +66,7 @@ def test_a_probe_run_publishes_a_checkpoint_that_tells_good_from_bad(store):
 
 
 def test_a_stopped_run_leaves_a_usable_checkpoint(store):
-    run_id = train(store, method="lora", epochs=200, batch_pairs=4)
+    run_id = train(store, method="lora", epochs=200, patience=0, batch_pairs=4)
     wait_until(store, run_id, running=True)
 
     actions.stop_run(store, run_id)
@@ -76,8 +76,24 @@ def test_a_stopped_run_leaves_a_usable_checkpoint(store):
     assert (Path(run.checkpoint) / "canaries.jsonl").exists()
 
 
+def test_a_run_that_overfits_says_where_it_stopped_and_what_it_kept(store, tmp_path):
+    backbone = tiny.save_decoder(tmp_path / "decoder")
+    # At this rate the weights are thrown about: the NLL is lowest early on.
+    settings = {"method": "full", "backbone": backbone, "epochs": 20, "batch_pairs": 16, "patience": 1, "device": "cpu"}
+
+    run = wait_until(store, train(store, learning_rate=0.3, **settings))
+
+    assert run.state is RunState.FINISHED, run.error
+    with connect.read(store.engine) as conn:
+        steps = runs.steps_of(conn, run.id)
+    evaluated = steps.dropna(subset=["valid_nll"])
+    assert run.metrics["stopped_early_at"] == steps["step"].iloc[-1] < steps["num_steps"].iloc[-1]
+    assert run.metrics["best_step"] == evaluated["step"][evaluated["valid_nll"].idxmin()]
+    assert show.early_words(run.metrics) in log_of(store, run.id)
+
+
 def test_a_killed_worker_is_reported_and_the_next_in_the_queue_starts(store):
-    first = train(store, method="lora", epochs=200, batch_pairs=4)
+    first = train(store, method="lora", epochs=200, patience=0, batch_pairs=4)
     running = wait_until(store, first, running=True)
     second = train(store, method="probe")
     third = train(store, method="probe")

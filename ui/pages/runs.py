@@ -91,6 +91,8 @@ elif not processes.is_over(run.state):
     widgets.stop_button(run, key="run_stop")
 elif len(steps) > 1:
     widgets.curves(run.id, is_probe=run.config.get("method") == "probe")
+    if early := show.early_words(run.metrics):
+        st.caption(early)
     with st.expander("The numbers behind the curves"):
         st.dataframe(steps, key="run_steps", hide_index=True, width="stretch")
 

@@ -1,5 +1,6 @@
 """Killed at any moment, a run goes on to the weights it would have had, bit for bit on a CPU."""
 
+import itertools
 import os
 import random
 import signal
@@ -16,7 +17,7 @@ from core.engine.train import train
 from core.errors import RunFailed
 from tests.core.engine import tiny
 
-SETTINGS = {"method": Method.LORA, "learning_rate": 3e-3, "batch_pairs": 4, "epochs": 6}
+SETTINGS = {"method": Method.LORA, "learning_rate": 3e-3, "batch_pairs": 4, "epochs": 6, "patience": 0}
 
 
 def trained(load, backbone, state, *, steps=None, **settings):
@@ -48,6 +49,40 @@ def test_resumed_run_ends_at_the_weights_of_an_uninterrupted_one(load, request, 
     resumed = trained(load, backbone, tmp_path / "state", **settings)
 
     assert_equal(resumed, whole)
+
+
+def test_run_killed_after_it_stopped_early_stays_stopped(load, decoder, tmp_path):
+    settings = {"method": Method.FULL, "learning_rate": 3e-2, "epochs": 20, "patience": 2}
+    whole = trained(load, decoder, tmp_path / "state", **settings)  # the worker, not training, removes the state
+    config = TrainConfig(backbone=decoder, **{**SETTINGS, **settings})
+    loaded = load(decoder, **{**SETTINGS, **settings})
+
+    steps = list(train(loaded, config, tiny.prepared(loaded, config, tiny.snapshot(24, 8)), state=tmp_path / "state"))
+
+    assert steps == []
+    assert_equal(dict(loaded.model.state_dict()), whole)
+
+
+def test_run_killed_while_its_nll_was_stale_stops_at_the_same_step(load, decoder, tmp_path):
+    settings = {**SETTINGS, "method": Method.FULL, "learning_rate": 3e-2, "epochs": 20, "patience": 2}
+    config, pairs = TrainConfig(backbone=decoder, **settings), tiny.snapshot(24, 8)
+
+    def pulled(state, *, most=None):
+        loaded = load(decoder, **settings)
+        steps = train(loaded, config, tiny.prepared(loaded, config, pairs), state=state)
+        found = [step.step for step in itertools.islice(steps, most)]
+        steps.close()
+        return found
+
+    whole = pulled(None)
+    assert whole[-1] < 120  # 20 epochs of 24 / 4 steps: it stopped early
+
+    # The last step but one evaluation: 120 / 8 steps lie between two of them.
+    before = pulled(tmp_path / "state", most=whole[-1] - 10)
+    after = pulled(tmp_path / "state")
+
+    assert before[-1] < after[0] + 15
+    assert after[-1] == whole[-1]
 
 
 def test_keeping_the_state_changes_nothing(load, decoder, tmp_path):

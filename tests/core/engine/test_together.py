@@ -96,8 +96,21 @@ def test_two_processes_give_the_losses_of_one(load, request, tmp_path, backbone,
 
 
 @pytest.mark.slow
+def test_two_processes_stop_early_where_one_does(load, decoder, tmp_path):
+    settings = {"epochs": 20, "patience": 2, "learning_rate": 3e-2}
+    alone, config, prepared = start(load, decoder, tiny.snapshot(16, 8), **settings)
+    loaded, _, _ = start(load, decoder, tiny.snapshot(16, 8), **settings)
+
+    expected = [step.step for step in train(alone, config, prepared)]
+    found = [step.step for step in in_two(loaded, config, prepared, tmp_path / "state")]
+
+    assert found == expected
+    assert found[-1] < 80  # 20 epochs of 16 / 4 steps
+
+
+@pytest.mark.slow
 def test_no_more_pulling_stops_all_processes_and_leaves_the_best_weights_so_far(load, decoder, tmp_path):
-    loaded, config, prepared = start(load, decoder, tiny.snapshot(16, 8), epochs=50, learning_rate=3e-2)
+    loaded, config, prepared = start(load, decoder, tiny.snapshot(16, 8), epochs=50, patience=0, learning_rate=3e-2)
     steps = in_two(loaded, config, prepared, tmp_path / "state")
 
     best = [step.valid_nll for step in itertools.islice(steps, 30) if step.is_best][-1]
@@ -128,7 +141,7 @@ def test_weights_in_pieces_resume_to_those_of_an_uninterrupted_run(load, decoder
 
 @pytest.mark.slow
 def test_a_killed_process_fails_the_run_in_a_sentence_and_takes_the_others_along(load, decoder, tmp_path):
-    loaded, config, prepared = start(load, decoder, tiny.snapshot(16, 8), epochs=500)
+    loaded, config, prepared = start(load, decoder, tiny.snapshot(16, 8), epochs=500, patience=0)
     steps = in_two(loaded, config, prepared, tmp_path / "state")
     next(steps)
     processes = processes_of_the_job()

@@ -1,5 +1,6 @@
 import itertools
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -278,6 +279,46 @@ def test_best_weights_by_valid_nll_are_in_the_model_at_the_end(load, decoder):
     kept = measured(loaded, config, tiny.prepared(loaded, config, pairs).valid)
     assert kept.nll == pytest.approx(min(evaluated), abs=1e-6)
     assert next(step.valid_nll for step in reversed(steps) if step.is_best) == min(evaluated)
+
+
+class TestEarlyStopping:
+    """Labels of chance: what is learned of the train pairs is wrong of the valid pairs."""
+
+    PAIRS = tuple(
+        tiny.snapshot_pair(seed, p_a=float(random.Random(seed).random() < 0.5), part=part)
+        for seed, part in enumerate([Part.TRAIN] * 16 + [Part.VALID] * 16)
+    )
+    SETTINGS = {"epochs": 20, "learning_rate": 3e-2}  # noqa: RUF012 - read alone
+    NUM_STEPS, EVERY = 80, 10  # 20 epochs of 16 / 4; evaluated 8 times
+
+    @pytest.mark.parametrize("patience", [1, 2, 4])
+    def test_ends_a_run_that_overfits_with_its_best_weights(self, load, decoder, patience):
+        loaded, steps = run(load, decoder, self.PAIRS, patience=patience, **self.SETTINGS)
+
+        best = min((step for step in steps if step.valid_nll is not None), key=lambda step: step.valid_nll)
+        assert steps[-1].step == best.step + patience * self.EVERY < self.NUM_STEPS
+        config = TrainConfig(backbone=decoder, **FAST)
+        kept = measured(loaded, config, tiny.prepared(loaded, config, self.PAIRS).valid)
+        assert kept.nll == pytest.approx(best.valid_nll, abs=1e-6)
+
+    def test_leaves_the_steps_before_it_as_they_were(self, load, decoder):
+        _, stopped = run(load, decoder, self.PAIRS, patience=2, **self.SETTINGS)
+        _, whole = run(load, decoder, self.PAIRS, patience=0, **self.SETTINGS)
+
+        assert stopped == whole[: len(stopped)]
+        assert whole[-1].step == self.NUM_STEPS
+
+    def test_never_ends_a_run_without_valid_pairs(self, load, decoder):
+        _, steps = run(load, decoder, self.PAIRS[:16], patience=1, **self.SETTINGS)
+
+        assert steps[-1].step == self.NUM_STEPS
+
+
+@pytest.mark.parametrize(("num_pairs", "at"), [(1, [1]), (8, [*range(1, 9)]), (15, [2, 4, 6, 8, 10, 12, 14, 15])])
+def test_a_run_is_evaluated_at_most_eight_times_after_its_beginning(load, decoder, num_pairs, at):
+    _, steps = run(load, decoder, tiny.snapshot(num_pairs, 2), batch_pairs=1, patience=0)
+
+    assert [step.step for step in steps if step.valid_nll is not None] == [0, *at]
 
 
 def test_no_more_pulling_leaves_the_best_weights_so_far(load, decoder):
