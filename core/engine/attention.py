@@ -267,8 +267,8 @@ def _attend_blockwise(
     sizes = [end - start for start, end in row_blocks]
     cuts = zip(row_blocks, query.split(sizes, 2), key.split(sizes, 2), value.split(sizes, 2), strict=True)
     parts = [
-        sdpa_attention_forward(module, *cut, attention_mask[:, :, start:end, start:end], **settings)[0]
-        for (start, end), *cut in cuts
+        sdpa_attention_forward(module, q, k, v, attention_mask[:, :, start:end, start:end], **settings)[0]
+        for (start, end), q, k, v in cuts
     ]
     return torch.cat(parts, dim=1), None
 
