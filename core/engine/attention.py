@@ -129,13 +129,55 @@ def rewards_of_row(loaded: Loaded, row: Row) -> Tensor:
     filling = -row.num_tokens % _TILE if implementation == FLEX else 0
     ids = torch.tensor([*row.input_ids, *[0] * filling], device=loaded.device)
     positions = torch.tensor([*row.position_ids, *range(filling)], device=loaded.device)
-    return loaded.model.rewards_at(
-        torch.tensor([member.pooled for member in row.members], device=loaded.device),
-        input_ids=ids.unsqueeze(0),
-        position_ids=positions.unsqueeze(0),
-        attention_mask=masks_of(model, row, filling=filling),
-        **({"row_blocks": merged_blocks(row)} if implementation == BLOCKWISE else {}),
-    )
+    pooled = torch.tensor([member.pooled for member in row.members], device=loaded.device)
+    with _last_mlp_only_at(model, pooled.unique()):
+        return loaded.model.rewards_at(
+            pooled,
+            input_ids=ids.unsqueeze(0),
+            position_ids=positions.unsqueeze(0),
+            attention_mask=masks_of(model, row, filling=filling),
+            **({"row_blocks": merged_blocks(row)} if implementation == BLOCKWISE else {}),
+        )
+
+
+@contextmanager
+def _last_mlp_only_at(model: PreTrainedModel, places: Tensor) -> Iterator[None]:
+    """Within it the last layer's MLP computes the tokens at `places` alone, and 0 for the others, which nothing reads.
+
+    Elsewhere nothing can be left out: what a token's MLP gives, the next layer's attention may read.
+    """
+    mlp = _last_mlp(model)
+    if mlp is None:
+        yield
+        return
+
+    def gather(_mlp: torch.nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        (states,) = arguments
+        lengths.append(states.shape[1])
+        return (states[:, places],)
+
+    def scatter(_mlp: torch.nn.Module, _arguments: tuple[Tensor, ...], made: Tensor) -> Tensor:
+        return made.new_zeros(made.shape[0], lengths.pop(), made.shape[2]).index_copy(1, places, made)
+
+    lengths: list[int] = []
+    handles = [mlp.register_forward_pre_hook(gather), mlp.register_forward_hook(scatter)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _last_mlp(model: PreTrainedModel) -> torch.nn.Module | None:
+    """The last layer's, if it works token by token and no backward pass computes it again, without our hooks."""
+    layers: Any = getattr(model, "layers", None) or getattr(model, "h", None)
+    if not layers or getattr(layers[-1], "gradient_checkpointing", False):
+        return None
+    mlp: torch.nn.Module | None = getattr(layers[-1], "mlp", None)
+    # Experts (a list of modules, or weights of three axes) may choose among the tokens that they are given.
+    if mlp is None or any(isinstance(one, torch.nn.ModuleList) for one in mlp.modules()):
+        return None
+    return mlp if all(weight.ndim <= 2 for weight in mlp.parameters()) else None
 
 
 def masks_of(model: PreTrainedModel, row: Row, *, filling: int = 0) -> Mask | dict[str, Mask]:
@@ -221,18 +263,13 @@ def _attend_blockwise(
     """
     if row_blocks is None or attention_mask is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
-    parts = []
-    for start, end in row_blocks:
-        within = slice(start, end)
-        part, _ = sdpa_attention_forward(
-            module,
-            query[:, :, within],
-            key[:, :, within],
-            value[:, :, within],
-            attention_mask[:, :, within, within],
-            **settings,
-        )
-        parts.append(part)
+    # Cut at once: the backward pass of a slice fills a whole row with zeros, for each block again.
+    sizes = [end - start for start, end in row_blocks]
+    cuts = zip(row_blocks, query.split(sizes, 2), key.split(sizes, 2), value.split(sizes, 2), strict=True)
+    parts = [
+        sdpa_attention_forward(module, *cut, attention_mask[:, :, start:end, start:end], **settings)[0]
+        for (start, end), *cut in cuts
+    ]
     return torch.cat(parts, dim=1), None
 
 

@@ -216,6 +216,25 @@ def test_rewards_are_the_same_with_lora(config, lora):
     assert (alone - without).abs().max() > 0.01  # else the adapters would show nothing
 
 
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_the_last_layers_mlp_computes_pooled_tokens_alone(checkpointing):
+    loaded = loaded_of(SHARING["llama"])
+    use_packed_attention(loaded)
+    if checkpointing:
+        # What is computed again in the backward pass must be what was computed before.
+        loaded.model.backbone.activation_checkpointing_enable()
+    sizes = []
+    for layer in loaded.model.backbone.layers:
+        layer.mlp.gate_proj.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape[1]))
+    row = rows_of(GROUPS, budget=200)[0]
+
+    rewards_of_row(loaded, row)
+
+    pooled = len({member.pooled for member in row.members})
+    assert pooled == sum(map(len, GROUPS))
+    assert sizes == [row.num_tokens, row.num_tokens if checkpointing else pooled]
+
+
 def test_gradients_add_up_when_rows_are_taken_back_one_by_one():
     loaded = loaded_of(SHARING["llama"], dtype=torch.float64)
     use_packed_attention(loaded)
