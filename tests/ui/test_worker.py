@@ -134,7 +134,7 @@ def test_a_killed_run_is_resumed_to_the_checkpoint_of_an_uninterrupted_one(store
     assert canaries(resumed) == canaries(whole)
     assert resumed.snapshot_id == whole.snapshot_id
     assert not kept.exists()
-    with pytest.raises(RunFailed, match="only a training or crossfit run that failed or was stopped"):
+    with pytest.raises(RunFailed, match="only a label, training or crossfit run that failed or was stopped"):
         actions.resume_run(store, run_id)
 
 

@@ -423,7 +423,7 @@ def test_verdicts_and_the_list_are_in_the_words_of_the_page(trained: Store, monk
     app.button(key="verdict_keep").click().run()
 
     last, whole = (table.value for table in app.dataframe)
-    assert list(last.iloc[0]) == [asked, side, side]
+    assert list(last.iloc[0]) == [side, side, asked]
     assert "queue" in whole
     assert set(whole["queue"]) <= {queue.title for queue in review.QUEUES.values()}
     assert whole["prompt"].str.startswith("How is").all()
