@@ -122,7 +122,8 @@ def _give_votes(conn: Connection, pair_of: Mapping[int, int], labeler_id: int) -
     for row in found:
         if row["request_id"] not in mine:
             mine.add(row["request_id"])
-            conn.execute(insert(votes).values(**{**row, "id": None, "labeler_id": labeler_id}))
+            copied = {name: value for name, value in row.items() if name != "id"}
+            conn.execute(insert(votes).values(**copied | {"labeler_id": labeler_id}))
 
 
 def answered(conn: Connection, keys: Sequence[str]) -> set[str]:
