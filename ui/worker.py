@@ -208,10 +208,10 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
         rewards.add(conn, run.id, scored)
     pulse.say("measuring", 0, 0)
     metrics = evaluation.measure_run(store, run, temperature=temperature)
-    pulse.say("saving the checkpoint", 0, 0)
     folder = store.run_folder(run.id) / "checkpoint"
     metrics |= {
         **layout,
+        **_facts(store, run, loaded, frozen, pulse),
         "temperature": temperature,
         "train_seconds": seconds,
         "device": device.describe(loaded.device),
@@ -220,6 +220,7 @@ def _train(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:
     }
     if loaded.tie_parameter is not None:
         metrics["tie_parameter"] = loaded.tie_parameter
+    pulse.say("saving the checkpoint", 0, 0)
     rounding = checkpoint.save(
         loaded,
         config,
@@ -273,6 +274,32 @@ def _require_fit(config: TrainConfig, frozen: list[SnapshotPair], on: str, pulse
         pulse.say(str(unknown), 0, 0)
         return
     pulse.say(f"about {needed.memory.total / 1e9:.1f} GB and {needed.seconds / 60:.0f} min", 0, 0)
+
+
+def _facts(
+    store: Store, run: runs.Run, loaded: "Loaded", frozen: list[SnapshotPair], pulse: Pulse
+) -> dict[str, object]:
+    """Of the backbone, where the run is one of several to choose from: its estimates take as long as a small probe."""
+    if not _is_compared(store, run):
+        return {}
+    from core.engine import backbone_facts  # noqa: PLC0415 - seconds of import
+
+    pulse.say("estimating what lora and full would take", 0, 0)
+    return {"backbone_facts": asdict(backbone_facts.facts_of(loaded, config_from(run.config), frozen))}
+
+
+def _is_compared(store: Store, run: runs.Run) -> bool:
+    """Is it a probe that waited or ran beside a probe of another backbone on the same dataset and labeler?"""
+    if run.config["method"] != Method.PROBE:
+        return False
+    with connect.read(store.engine) as conn:
+        beside = runs.of_dataset(conn, _dataset_id(run), kind=RunKind.TRAIN, labeler=run.labeler)
+    return any(
+        other.config["method"] == Method.PROBE
+        and other.config["backbone"] != run.config["backbone"]
+        and (other.ended is None or other.ended >= run.created)
+        for other in beside
+    )
 
 
 def _crossfit(store: Store, run: runs.Run, pulse: Pulse) -> Outcome:

