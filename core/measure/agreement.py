@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from core.measure.accuracy import Array
+from core.measure.accuracy import Array, clustered_interval
 
 RESAMPLES = 1000
 _LEVELS = (2.5, 97.5)
@@ -156,6 +156,5 @@ def mean_with_interval(
     if not len(kept):
         return Estimate(value=np.nan, low=np.nan, high=np.nan)
     _, cluster = np.unique(np.asarray(prompt, dtype=str), return_inverse=True)
-    sums = np.stack([np.bincount(cluster, weights=kept), np.bincount(cluster).astype(np.float64)], axis=1)
-    drawn = _resampled(sums[:, :, None], seed=seed, resamples=resamples)[:, :, 0]
-    return _estimate(np.array([kept.mean()]), drawn[:, 0] / drawn[:, 1])
+    low, high = clustered_interval(kept, cluster, seed=seed, resamples=resamples)
+    return Estimate(value=float(kept.mean()), low=low, high=high)
