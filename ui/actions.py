@@ -5,10 +5,8 @@ Knows neither Streamlit nor torch. What takes long lives in `ui.worker`.
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -16,6 +14,7 @@ from core.config import EMBEDDED_BACKBONE, TrainConfig, config_from, require_ext
 from core.errors import BadFile, NotFound, RunFailed
 from core.formats import check_readable
 from core.measure.compare import compare
+from core.measure.json_ready import json_ready
 from core.records import Part, RunKind, RunState
 from db import connect, datasets, labelers, labels, rewards, runs, snapshots, verdicts
 from db.names import check_text
@@ -216,7 +215,7 @@ def compare_runs(store: Store, first: int, second: int) -> dict[str, object]:
         "runs": [first, second],
         "part": Part.TEST.value,
         "against": one.labeler,
-        **_absent_as_none(dataclasses.asdict(compared)),
+        **json_ready(dataclasses.asdict(compared)),
     }
 
 
@@ -239,7 +238,3 @@ def held_out(conn: connect.Connection, run: runs.Run, dataset_id: int) -> pd.Dat
     trained = {row.pair_id for row in frozen if row.part is Part.TRAIN}
     kept = scored[~scored["pair_id"].isin(trained)]
     return kept.assign(margin=kept["reward_a"] - kept["reward_b"])[["pair_id", "part", "margin", "prompt_hash"]]
-
-
-def _absent_as_none(values: Mapping[str, Any]) -> dict[str, object]:
-    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}

@@ -1,7 +1,6 @@
 """A labeler's report card on one dataset: joins the store and `core.measure`, once."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from core.measure.agreement import Agreement, agreement
+from core.measure.json_ready import json_ready
 from core.measure.report_card import ReportCard, has_list, preference_of, report_card
 from core.records import Kind
 from db import connect, datasets, labelers, labels, pairs, requests
@@ -36,8 +36,8 @@ class Report:
             "dataset": self.dataset,
             "labeler": self.labeler,
             **self.card.to_dict(),
-            "rules": {name: _absent_as_none(dataclasses.asdict(one)) for name, one in self.rules.items()},
-            "others": {name: _absent_as_none(dataclasses.asdict(one)) for name, one in self.others.items()},
+            "rules": json_ready({name: dataclasses.asdict(one) for name, one in self.rules.items()}),
+            "others": json_ready({name: dataclasses.asdict(one) for name, one in self.others.items()}),
             "effort": None if self.effort is None else dataclasses.asdict(self.effort),
         }
 
@@ -99,9 +99,3 @@ def _with_rule(said: pd.DataFrame, rule: str) -> Agreement:
 def _with_other(said: pd.DataFrame, other: pd.DataFrame) -> Agreement:
     both = said.merge(other.assign(also=preference_of(other["p_a"]))[["pair_id", "also"]], on="pair_id")
     return agreement(both["said"].tolist(), both["also"].tolist(), prompt=both["prompt"].tolist())
-
-
-def _absent_as_none(values: Any) -> Any:
-    if isinstance(values, dict):
-        return {key: _absent_as_none(value) for key, value in values.items()}
-    return None if isinstance(values, float) and math.isnan(values) else values

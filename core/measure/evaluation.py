@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +19,7 @@ from core.measure.calibration import (
     temperature_interval,
     too_sure_by,
 )
+from core.measure.json_ready import json_ready
 
 LEAST_SUBSET = 5
 
@@ -61,7 +61,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, object]:
         """JSON-ready; an absent number is None."""
-        made = _plain(dataclasses.asdict(self))
+        made = json_ready(dataclasses.asdict(self))
         assert isinstance(made, dict)  # a dataclass gives a dict
         return made
 
@@ -111,13 +111,3 @@ def _subsets(frame: pd.DataFrame) -> tuple[Subset, ...]:
         if measured.num_decided >= LEAST_SUBSET:
             found.append(Subset(name=str(name), accuracy=measured))
     return tuple(found)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return value

@@ -11,6 +11,7 @@ import pandas as pd
 
 from core.label import logit_of
 from core.measure.agreement import Estimate, mean_with_interval
+from core.measure.json_ready import json_ready
 
 _LIST_LINE = re.compile(r"^\s*(?:[-*\u2022]|\d{1,3}[.)])\s+\S", re.MULTILINE)
 LONGER_BY = 30  # characters, as AlpacaEval counts a longer response
@@ -72,7 +73,7 @@ class ReportCard:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; an absent number is None."""
-        made: dict[str, Any] = _plain(dataclasses.asdict(self))
+        made: dict[str, Any] = json_ready(dataclasses.asdict(self))
         return made
 
 
@@ -219,11 +220,3 @@ def _fair_coin(successes: int, trials: int) -> float:
     from scipy.stats import binomtest  # noqa: PLC0415 - half a second that no page's start should pay
 
     return float(binomtest(successes, trials).pvalue)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
