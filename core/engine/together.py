@@ -282,7 +282,7 @@ def main(file: Path) -> int:
     except TiebreakError as mistake:
         worker.tell(mistake=str(mistake))
         return 1
-    except Exception as bug:
+    except Exception as bug:  # the end of a process: the worker hears it first, then it is raised
         words = " ".join(f"{type(bug).__name__}: {bug}".split())
         worker.tell(bug=words if len(words) <= _MOST_SAID else words[:_MOST_SAID] + "…")
         raise

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from core.errors import BadConfig, RunFailed
@@ -112,7 +112,7 @@ class ChatServer:
             say(_not_last(state.outcome.result().attempt))
 
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_result(lambda call: call.is_worth_another),
+            retry=tenacity.retry_if_result(lambda call: call.again),
             stop=tenacity.stop_after_attempt(MOST_CALLS),
             wait=self._wait,
             before_sleep=before_another,
@@ -235,11 +235,13 @@ class ChatServer:
         return words.replace(self._key, "(key)") if self._key else words
 
 
+@dataclass(frozen=True, slots=True)
 class _Call:
-    """One call with whether another is worth it, and when."""
+    """One call, whether another is worth it, and after how many seconds where the server said so."""
 
-    def __init__(self, attempt: Attempt, *, again: bool = False, retry_after: float | None = None) -> None:
-        self.attempt, self.is_worth_another, self.retry_after = attempt, again, retry_after
+    attempt: Attempt
+    again: bool = False
+    retry_after: float | None = None
 
 
 class _Counted:
