@@ -5,15 +5,15 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.judging import Answer, Attempt, Request, Status, vote_of
-from core.records import Order, Preference, RunState
-from db.connect import take_turn, write
+from core.records import Order, Preference, RunState, Vote
+from db.connect import read, take_turn, write
 from db.import_publishing import count_again
 from db.labels import rebuild
-from db.schema import attempts, labelers, memberships, requests, runs, votes
+from db.schema import attempts, labelers, labels, memberships, requests, runs, votes
 
 ASKED = "asked"
 _ALIVE = (RunState.RUNNING.value, RunState.STOPPING.value)
@@ -133,9 +133,34 @@ def answered(conn: Connection, keys: Sequence[str]) -> set[str]:
     return {key.hex() for key in found.scalars()}
 
 
-def add_attempt(conn: Connection, attempt: Attempt, *, run_id: int) -> None:
-    """Keep a call as it came back."""
-    request_id = _request_id(conn, attempt.key)
+def keep(  # noqa: PLR0913 - a call has this many facts
+    conn: Connection,
+    attempt: Attempt,
+    answer: Answer | None,
+    request: Request,
+    *,
+    run_id: int,
+    labeler_id: int,
+    labeler: str,
+) -> None:
+    """Keep a call as it came back. Its answer, of the last call of a request, says how that ended.
+
+    An answer that is ok becomes a vote, and nothing else does.
+    """
+    found = select(requests.c.id, requests.c.pair_id).where(requests.c.key == bytes.fromhex(request.key))
+    request_id, pair_id = conn.execute(found).one()
+    _add_attempt(conn, attempt, request_id=request_id, run_id=run_id)
+    if answer is None:
+        return
+    ended = update(requests).where(requests.c.id == request_id)
+    conn.execute(ended.values(state=answer.status.value, why=answer.why))
+    if answer.status is Status.OK:
+        vote = vote_of(answer, request, labeler)
+        row = _vote_row(vote, answer, request)
+        conn.execute(insert(votes).values(**row, pair_id=pair_id, labeler_id=labeler_id, request_id=request_id))
+
+
+def _add_attempt(conn: Connection, attempt: Attempt, *, request_id: int, run_id: int) -> None:
     before = select(func.max(attempts.c.number)).where(attempts.c.request_id == request_id)
     facts = asdict(attempt)
     for name in ("key", "is_last", "number"):
@@ -146,32 +171,20 @@ def add_attempt(conn: Connection, attempt: Attempt, *, run_id: int) -> None:
     )
 
 
-def add_answer(conn: Connection, answer: Answer, request: Request, *, labeler_id: int, labeler: str) -> None:
-    """Say how a request ended; an answer that is ok becomes a vote, and nothing else does."""
-    request_id = _request_id(conn, request.key)
-    conn.execute(update(requests).where(requests.c.id == request_id).values(state=answer.status.value, why=answer.why))
-    if answer.status is not Status.OK:
-        return
-    vote = vote_of(answer, request, labeler)
-    pair_id = conn.execute(select(requests.c.pair_id).where(requests.c.id == request_id)).scalar_one()
-    conn.execute(
-        insert(votes).values(
-            pair_id=pair_id,
-            labeler_id=labeler_id,
-            key=bytes.fromhex(request.key)[:_KEY_OF_VOTE],
-            preference=vote.preference.value,
-            p_a=vote.p_a,
-            strength=vote.strength,
-            shown=request.order.value,
-            rationale=vote.rationale,
-            request_id=request_id,
-            principle=vote.principle,
-            weight=vote.weight,
-            off_format=answer.off_format,
-            contradicts=answer.contradicts,
-            by_principle=_by_principle(answer, request),
-        )
-    )
+def _vote_row(vote: Vote, answer: Answer, request: Request) -> dict[str, object]:
+    return {
+        "key": bytes.fromhex(request.key)[:_KEY_OF_VOTE],
+        "preference": vote.preference.value,
+        "p_a": vote.p_a,
+        "strength": vote.strength,
+        "shown": request.order.value,
+        "rationale": vote.rationale,
+        "principle": vote.principle,
+        "weight": vote.weight,
+        "off_format": answer.off_format,
+        "contradicts": answer.contradicts,
+        "by_principle": _by_principle(answer, request),
+    }
 
 
 def _by_principle(answer: Answer, request: Request) -> str | None:
@@ -187,27 +200,44 @@ def _by_principle(answer: Answer, request: Request) -> str | None:
 
 
 def release(conn: Connection, run_id: int) -> None:
-    """Give back what a run reserved and never asked."""
-    never = requests.c.id.not_in(select(attempts.c.request_id).where(attempts.c.run_id == run_id))
-    conn.execute(delete(requests).where(requests.c.run_id == run_id, requests.c.state == ASKED, never))
+    """Give back what a run reserved and never asked; what an earlier run had asked in vain has failed as before."""
+    waiting = (requests.c.run_id == run_id) & (requests.c.state == ASKED)
+    asked_before = requests.c.id.in_(select(attempts.c.request_id))
+    conn.execute(update(requests).where(waiting, asked_before).values(state=Status.FAILED.value))
+    conn.execute(delete(requests).where(waiting))
 
 
-def add_up(engine: Engine, pair_ids: Sequence[int], *, labeler_id: int, counted: bool) -> None:
-    """Derive a labeler's labels of pairs that got its votes, in short transactions.
-
-    Args:
-        counted: also count how many labels each labeler has in the datasets that hold them, which takes a second for
-            a million pairs.
-    """
-    holding: set[int] = set()
+def add_up(engine: Engine, pair_ids: Sequence[int], *, labeler_id: int) -> None:
+    """Derive a labeler's labels of pairs that got its votes, in short transactions."""
     for start in range(0, len(pair_ids), _PAIRS_AT_ONCE):
-        chunk = pair_ids[start : start + _PAIRS_AT_ONCE]
         with write(engine) as conn:
             take_turn(conn)
-            rebuild(conn, chunk, labeler_id=labeler_id)
-            holders = select(memberships.c.dataset_id).where(memberships.c.pair_id.in_(chunk)).distinct()
-            holding |= set(conn.execute(holders).scalars())
-    for dataset_id in holding if counted else ():
+            rebuild(conn, pair_ids[start : start + _PAIRS_AT_ONCE], labeler_id=labeler_id)
+
+
+def owed(conn: Connection, labeler_id: int) -> list[int]:
+    """Pairs on which a labeler has votes that its label does not know of: a killed run had no time to add them up."""
+    voted = (
+        select(votes.c.pair_id, func.count().label("number"))
+        .where(votes.c.labeler_id == labeler_id)
+        .group_by(votes.c.pair_id)
+        .subquery()
+    )
+    mine = (labels.c.pair_id == voted.c.pair_id) & (labels.c.labeler_id == labeler_id)
+    joined = voted.outerjoin(labels, mine)
+    found = select(voted.c.pair_id).select_from(joined)
+    differs = labels.c.num_votes.is_distinct_from(voted.c.number)
+    return list(conn.execute(found.where(differs).order_by(voted.c.pair_id)).scalars())
+
+
+def count_up(engine: Engine, pair_ids: Sequence[int]) -> None:
+    """Count again how many labels each labeler has in the datasets that hold some pairs."""
+    holding: set[int] = set()
+    with read(engine) as conn:
+        for start in range(0, len(pair_ids), _PAIRS_AT_ONCE):
+            mine = memberships.c.pair_id.in_(pair_ids[start : start + _PAIRS_AT_ONCE])
+            holding |= set(conn.execute(select(memberships.c.dataset_id).where(mine).distinct()).scalars())
+    for dataset_id in holding:
         count_again(engine, dataset_id)
 
 
@@ -269,8 +299,3 @@ def effort(conn: Connection, labeler: str) -> Effort:
         num_unpriced=unpriced,
         seconds=seconds,
     )
-
-
-def _request_id(conn: Connection, key: str) -> int:
-    same: ColumnElement[bool] = requests.c.key == bytes.fromhex(key)
-    return int(conn.execute(select(requests.c.id).where(same)).scalar_one())

@@ -145,7 +145,7 @@ def forecast(store: Store, wish: Asked) -> Forecast:
             num_requests, num_answered = num_requests + len(chunk), num_answered + len(known)
             if config.follows_principles:
                 sample = sample or render(chunk[0][1], config.mode)
-                characters += sum(_characters(request, config) for _, request in chunk if request.key not in known)
+                characters += sum(num_characters(request, config) for _, request in chunk if request.key not in known)
     tokens_in = round(characters / CHARACTERS_PER_TOKEN)
     tokens_out = (num_requests - num_answered) * _MOST_TOKENS_OUT[config.mode](config)
     return Forecast(
@@ -221,8 +221,15 @@ def _chunks(planned: Iterator[tuple[int, Request]]) -> Iterator[Sequence[tuple[i
         yield chunk
 
 
-def _characters(request: Request, config: LabelerConfig) -> int:
+def num_characters(request: Request, config: LabelerConfig) -> int:
+    """Of the messages of a request."""
     return sum(len(message.content) for message in render(request, config.mode))
+
+
+def most_it_could_cost(request: Request, config: LabelerConfig, price: Price) -> float:
+    """US dollars of one request whose reply is as long as it may be; its prompt's tokens are estimated."""
+    tokens_in = num_characters(request, config) / CHARACTERS_PER_TOKEN
+    return price.of(tokens_in, _MOST_TOKENS_OUT[config.mode](config))
 
 
 _MOST_TOKENS_OUT: dict[Mode, Callable[[LabelerConfig], int]] = {

@@ -10,7 +10,6 @@ from core.judging import MOST_STRENGTH, Answer, Attempt, Mode, PrincipleVerdict,
 from core.labelers.prompt import LETTERS
 from core.records import Preference
 
-VERSION = 1  # of the readings below; votes of an older one can be read again from their attempts
 # P(the winner is better) of a verdict's strength 0 to 3, where no log-probabilities are to be had.
 P_OF_STRENGTH = (0.5, 0.65, 0.8, 0.95)
 MOST_OFF_FORMAT = 0.5

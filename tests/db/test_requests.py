@@ -41,8 +41,7 @@ def reserve(engine, run_id, labeler_id, asked, **more):
 def answer(engine, run_id, labeler_id, request, said):
     with connect.write(engine) as conn:
         attempt = Attempt(key=request.key, number=1, reply="A", tokens_in=10, tokens_out=2, cost=0.5)
-        requests.add_attempt(conn, attempt, run_id=run_id)
-        requests.add_answer(conn, said, request, labeler_id=labeler_id, labeler=JUDGE.name)
+        requests.keep(conn, attempt, said, request, run_id=run_id, labeler_id=labeler_id, labeler=JUDGE.name)
 
 
 def ok(p_first=0.9, **more):
@@ -183,7 +182,7 @@ def test_what_was_spent_is_exact_and_unknown_prices_are_counted(engine):
     answer(engine, run_id, labeler_id, asked[0][1], ok())
     with connect.write(engine) as conn:
         refused = Attempt(key=asked[1][1].key, number=1, error="HTTP 429", http_status=429, is_last=False)
-        requests.add_attempt(conn, refused, run_id=run_id)
+        requests.keep(conn, refused, None, asked[1][1], run_id=run_id, labeler_id=labeler_id, labeler=JUDGE.name)
     answer(engine, run_id, labeler_id, asked[1][1], Answer(status=Status.UNPARSED, why="no verdict"))
 
     with connect.read(engine) as conn:
@@ -192,3 +191,42 @@ def test_what_was_spent_is_exact_and_unknown_prices_are_counted(engine):
     assert (spent.num_attempts, spent.tokens_in, spent.tokens_out) == (3, 20, 4)
     assert (spent.cost, spent.num_unpriced) == (1.0, 1)
     assert spent.by_status == {"ok": 1, "unparsed": 1, "asked": 2}
+
+
+def test_what_was_reserved_and_not_asked_is_given_back(engine):
+    load(engine, some(1))
+    run_id, labeler_id = a_run(engine), a_labeler(engine)
+    asked = planned(engine)
+    reserve(engine, run_id, labeler_id, asked)
+    answer(engine, run_id, labeler_id, asked[0][1], ok())
+    answer(engine, run_id, labeler_id, asked[1][1], Answer(status=Status.FAILED, why="HTTP 500"))
+    reserve(engine, run_id, labeler_id, asked)  # the failed one is to be asked again, and a stop comes first
+
+    with connect.write(engine) as conn:
+        requests.release(conn, run_id)
+        left = requests.spent(conn, run_id)
+
+    assert left.by_status == {"ok": 1, "failed": 1}
+    assert left.num_attempts == 2
+    assert len(reserve(engine, a_run(engine), labeler_id, asked).to_ask) == 3
+
+
+def test_votes_that_no_label_knows_of_are_owed(engine):
+    load(engine, some(2, labeler=None))
+    run_id, labeler_id = a_run(engine), a_labeler(engine)
+    asked = planned(engine)
+    reserve(engine, run_id, labeler_id, asked)
+    for _, request in asked[:2]:
+        answer(engine, run_id, labeler_id, request, ok())
+
+    with connect.read(engine) as conn:
+        owed = requests.owed(conn, labeler_id)
+    requests.add_up(engine, owed, labeler_id=labeler_id)
+    answer(engine, run_id, labeler_id, asked[2][1], ok())
+
+    with connect.read(engine) as conn:
+        assert owed == [asked[0][0]]
+        assert requests.owed(conn, labeler_id) == [asked[0][0]]  # its third vote is not in its label
+    requests.add_up(engine, owed, labeler_id=labeler_id)
+    with connect.read(engine) as conn:
+        assert requests.owed(conn, labeler_id) == []

@@ -122,6 +122,16 @@ def test_a_budget_is_never_exceeded(store):
     assert "budget" in metrics["why_stopped"]
 
 
+def test_a_budget_holds_before_the_first_price_is_known(store):
+    labeling.set_price(store, MODEL, tokens_in=5000, tokens_out=0)  # a dollar a call, several at once
+    with serving(lambda call, number: Reply(**{**letter().__dict__, "seconds": 0.05})) as judge:
+        asked = wish(f"openai:{MODEL}", settings={"base_url": judge.url}, max_cost=3.0, in_flight=16)
+        metrics = label(store, asked)
+
+    assert metrics["cost"] <= 3.0
+    assert len(judge.calls) == metrics["num_attempts"] >= 1
+
+
 def test_totals_are_exact_with_retries_among_them(store):
     labeling.set_price(store, MODEL, tokens_in=1, tokens_out=2)
     with serving(lambda call, number: error(429, "slow", Retry_After="0") if number % 3 == 0 else letter()) as judge:
