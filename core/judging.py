@@ -189,7 +189,6 @@ class Attempt:
     """
 
     key: str
-    number: int
     reply: str | None = None
     reasoning: str | None = None
     log_probs: str | None = None

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.judging import Answer, Attempt, Request, Status, vote_of
@@ -22,17 +22,26 @@ _KEY_OF_VOTE = 16  # bytes of a request's key that name its vote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request that one run alone may ask."""
+
+    id: int
+    pair_id: int
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reserved:
     """What became of planned requests.
 
     Attributes:
-        to_ask: keys that this run alone may ask now.
+        to_ask: those that this run alone may ask now, in the order of the plan.
         answered: that need no call: their votes are there.
         failed: that ended without a vote before and are not asked again.
         elsewhere: that another run is asking.
     """
 
-    to_ask: frozenset[str]
+    to_ask: tuple[Asked, ...]
     answered: int
     failed: int
     elsewhere: int
@@ -83,7 +92,8 @@ def reserve(
         for (pair_id, request), key in zip(planned, keys, strict=True)
     ]
     kind = postgresql if conn.dialect.name == "postgresql" else sqlite
-    added = conn.execute(kind.insert(requests).on_conflict_do_nothing().returning(requests.c.key), rows).scalars().all()
+    new = kind.insert(requests).on_conflict_do_nothing().returning(requests.c.key, requests.c.id)
+    mine = {row.key: row.id for row in conn.execute(new, rows)}
     alive = select(runs.c.id).where(runs.c.state.in_(_ALIVE), runs.c.id != run_id)
     free = or_(
         requests.c.state.in_([status.value for status in again]),
@@ -93,10 +103,10 @@ def reserve(
         update(requests)
         .where(requests.c.key.in_(keys), free)
         .values(run_id=run_id, state=ASKED, why=None)
-        .returning(requests.c.key)
+        .returning(requests.c.key, requests.c.id)
     )
-    to_ask = {key.hex() for key in (*added, *taken.scalars())}
-    rest = [key for key in keys if key.hex() not in to_ask]
+    mine |= {row.key: row.id for row in taken}
+    rest = [key for key in keys if key not in mine]
     ended = conn.execute(
         select(requests.c.id, requests.c.pair_id, requests.c.state).where(requests.c.key.in_(rest))
     ).all()
@@ -104,7 +114,11 @@ def reserve(
     states = [row.state for row in ended]
     answered, elsewhere = states.count(Status.OK.value), states.count(ASKED)
     return Reserved(
-        to_ask=frozenset(to_ask),
+        to_ask=tuple(
+            Asked(id=mine[key], pair_id=pair_id, request=request)
+            for (pair_id, request), key in zip(planned, keys, strict=True)
+            if key in mine
+        ),
         answered=answered,
         failed=len(states) - answered - elsewhere,
         elsewhere=elsewhere,
@@ -133,42 +147,42 @@ def answered(conn: Connection, keys: Sequence[str]) -> set[str]:
     return {key.hex() for key in found.scalars()}
 
 
-def keep(  # noqa: PLR0913 - a call has this many facts
-    conn: Connection,
-    attempt: Attempt,
-    answer: Answer | None,
-    request: Request,
-    *,
-    run_id: int,
-    labeler_id: int,
-    labeler: str,
+def keep(
+    conn: Connection, attempt: Attempt, answer: Answer | None, asked: Asked, *, run_id: int, by: tuple[int, str]
 ) -> None:
     """Keep a call as it came back. Its answer, of the last call of a request, says how that ended.
 
     An answer that is ok becomes a vote, and nothing else does.
+
+    Args:
+        by: the labeler's id and name.
     """
-    found = select(requests.c.id, requests.c.pair_id).where(requests.c.key == bytes.fromhex(request.key))
-    request_id, pair_id = conn.execute(found).one()
-    _add_attempt(conn, attempt, request_id=request_id, run_id=run_id)
+    facts = {name: value for name, value in asdict(attempt).items() if name not in {"key", "is_last"}}
+    conn.execute(
+        _ADD_ATTEMPT, {**facts, "request_id": asked.id, "asked": asked.id, "run_id": run_id, "created": time.time()}
+    )
     if answer is None:
         return
-    ended = update(requests).where(requests.c.id == request_id)
-    conn.execute(ended.values(state=answer.status.value, why=answer.why))
+    conn.execute(_END, {"asked": asked.id, "ended": answer.status.value, "because": answer.why})
     if answer.status is Status.OK:
-        vote = vote_of(answer, request, labeler)
-        row = _vote_row(vote, answer, request)
-        conn.execute(insert(votes).values(**row, pair_id=pair_id, labeler_id=labeler_id, request_id=request_id))
+        labeler_id, labeler = by
+        vote = _vote_row(vote_of(answer, asked.request, labeler), answer, asked.request)
+        conn.execute(
+            insert(votes), {**vote, "pair_id": asked.pair_id, "labeler_id": labeler_id, "request_id": asked.id}
+        )
 
 
-def _add_attempt(conn: Connection, attempt: Attempt, *, request_id: int, run_id: int) -> None:
-    before = select(func.max(attempts.c.number)).where(attempts.c.request_id == request_id)
-    facts = asdict(attempt)
-    for name in ("key", "is_last", "number"):
-        del facts[name]
-    number = (conn.execute(before).scalar() or 0) + 1
-    conn.execute(
-        insert(attempts).values(**facts, number=number, request_id=request_id, run_id=run_id, created=time.time())
-    )
+# Made once: a run executes them with every call. Attempts are numbered over all runs that asked a request.
+_ADD_ATTEMPT = insert(attempts).values(
+    number=select(func.coalesce(func.max(attempts.c.number), 0) + 1)
+    .where(attempts.c.request_id == bindparam("asked"))
+    .scalar_subquery()
+)
+_END = (
+    update(requests)
+    .where(requests.c.id == bindparam("asked"))
+    .values(state=bindparam("ended"), why=bindparam("because"))
+)
 
 
 def _vote_row(vote: Vote, answer: Answer, request: Request) -> dict[str, object]:

@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from core.config import settings_of
@@ -13,21 +12,13 @@ from core.labelers import labeler_of, parse
 from core.labelers.plan import num_requests_per_pair, plan, version_of
 from core.records import Progress
 from db import connect, constitutions, labelers, pairs, prices, requests, runs
+from db.requests import Asked
 from ui.labeling import CHUNK, ON_DEVICE, most_it_could_cost, num_characters, pair_ids_of
 from ui.processes import Store
 
 PILOT = 20  # priced requests after which the whole cost is forecast
 _LABEL_SECONDS = 2.0  # how far labels may lag behind their votes while a run goes
 _AGAIN = (Status.UNPARSED, Status.REFUSED, Status.TRUNCATED)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request in flight, and what is set aside for it."""
-
-    pair_id: int
-    request: Request
-    reserved: float
 
 
 class _Budget:
@@ -83,7 +74,8 @@ class Labeling:
             self._price = prices.get(conn, self._config.model)
             spent = requests.spent(conn, run.id).cost  # a resumed run goes on with its budget
         self._budget = _Budget(wish["max_cost"], self._price, self._config, spent=spent)
-        self._asked: dict[str, _Asked] = {}
+        self._in_flight: dict[str, Asked] = {}
+        self._set_aside: dict[str, float] = {}  # US dollars, for each request in flight
         self._touched: set[int] = set()
         self._counts: Counter[str] = Counter()
 
@@ -141,39 +133,31 @@ class Labeling:
         with connect.write(self._store.engine) as conn:
             got = requests.reserve(conn, chunk, run_id=self.run.id, labeler_id=self._labeler_id, again=again)
         self._counts.update({"answered": got.answered, "failed before": got.failed, "elsewhere": got.elsewhere})
-        for pair_id, request in chunk:
-            if request.key not in got.to_ask:
-                continue
-            most = self._budget.most_for(request)
+        for asked in got.to_ask:
+            key, most = asked.request.key, self._budget.most_for(asked.request)
             self._heed_budget(most)
             if self.why_stopped is not None:
                 return
-            self._asked[request.key] = _Asked(pair_id, request, most)
-            yield request
+            self._in_flight[key], self._set_aside[key] = asked, most
+            yield asked.request
 
     def _heed_budget(self, most: float) -> None:
         """Ask nothing more once what is spent, what is in flight and one more could go beyond the budget."""
-        in_flight = sum(one.reserved for one in self._asked.values())
-        if self._budget.limit is not None and self._budget.spent + in_flight + most > self._budget.limit:
+        if self._budget.limit is None:
+            return
+        if self._budget.spent + sum(self._set_aside.values()) + most > self._budget.limit:
             self.stop(f"the budget of ${self._budget.limit:,.2f} would not cover another request")
 
     def _keep(self, attempt: Attempt) -> None:
         """One transaction for each call, with the answer and its vote if it is the last of its request."""
-        asked = self._asked[attempt.key]
+        asked = self._in_flight[attempt.key]
         answer = parse.read(attempt, asked.request, self._labeler.mode) if attempt.is_last else None
         with connect.write(self._store.engine) as conn:
-            requests.keep(
-                conn,
-                attempt,
-                answer,
-                asked.request,
-                run_id=self.run.id,
-                labeler_id=self._labeler_id,
-                labeler=self._config.name,
-            )
+            by = (self._labeler_id, self._config.name)
+            requests.keep(conn, attempt, answer, asked, run_id=self.run.id, by=by)
         self._budget.add(attempt, asked.request)
         if answer is not None:
-            del self._asked[attempt.key]
+            del self._in_flight[attempt.key], self._set_aside[attempt.key]
             self._counts[answer.status.value] += 1
             if answer.status is Status.OK:
                 self._touched.add(asked.pair_id)

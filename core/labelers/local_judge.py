@@ -72,12 +72,11 @@ class LocalJudge:
             tokens = len(prompts[place])
             if place not in found:
                 why = f"the request has {tokens:,} tokens, more than the {limit:,} that the judge reads"
-                yield Attempt(key=request.key, number=1, error=why, cost=0.0)
+                yield Attempt(key=request.key, error=why, cost=0.0)
                 continue
             listed = found[place]
             yield Attempt(
                 key=request.key,
-                number=1,
                 reply=max(LETTERS, key=lambda letter: listed[letter]),
                 log_probs=json.dumps(listed),
                 finish_reason="stop",

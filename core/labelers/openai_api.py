@@ -80,7 +80,7 @@ class ChatServer:
         if self._is_too_long(messages):
             tokens = _estimated_tokens(messages)
             why = f"the request has about {tokens:,} tokens, more than context_tokens={self._config.context_tokens:,}"
-            say(Attempt(key=request.key, number=1, error=why, cost=0.0))
+            say(Attempt(key=request.key, error=why, cost=0.0))
             return
         reasons: str | None = None
         if self.mode is Mode.REASON:
@@ -142,10 +142,10 @@ class ChatServer:
             is_timeout = isinstance(error, openai.APITimeoutError)
             words = f"no reply within {TIMEOUT:.0f} s" if is_timeout else "the connection broke"
             # What a server did before it fell silent may be on the bill: the cost is unknown.
-            return _Call(Attempt(key=request.key, number=1, error=words, seconds=time.monotonic() - began), again=True)
+            return _Call(Attempt(key=request.key, error=words, seconds=time.monotonic() - began), again=True)
         except (openai.OpenAIError, ValueError) as error:
             words = self._hidden(f"the reply is not a chat completion: {error}")
-            return _Call(Attempt(key=request.key, number=1, error=words, seconds=time.monotonic() - began), again=True)
+            return _Call(Attempt(key=request.key, error=words, seconds=time.monotonic() - began), again=True)
         return _Call(self._attempt(request, messages, completion, time.monotonic() - began))
 
     def _arguments(self, request: Request, messages: Sequence[Message], *, is_letter: bool) -> dict[str, Any]:
@@ -170,7 +170,7 @@ class ChatServer:
         self, request: Request, messages: Sequence[Message], completion: "ChatCompletion", seconds: float
     ) -> Attempt:
         if not completion.choices:
-            return Attempt(key=request.key, number=1, error="the reply has no choices", seconds=seconds)
+            return Attempt(key=request.key, error="the reply has no choices", seconds=seconds)
         choice, usage = completion.choices[0], completion.usage
         listed = choice.logprobs.content if choice.logprobs is not None else None
         details = usage.prompt_tokens_details if usage is not None else None
@@ -178,7 +178,6 @@ class ChatServer:
         tokens_in = None if usage is None else usage.prompt_tokens
         return Attempt(
             key=request.key,
-            number=1,
             reply=choice.message.content or choice.message.refusal or "",
             log_probs=json.dumps(_likeliest(listed[0])) if listed else None,
             finish_reason="content_filter" if choice.message.refusal else choice.finish_reason,
@@ -195,7 +194,7 @@ class ChatServer:
         status = int(error.status_code)
         self._refuse_if_wrong_for_all(status)
         words = self._hidden(f"HTTP {status}: {_short(_message_of(error))}")
-        attempt = Attempt(key=request.key, number=1, error=words, http_status=status, cost=0.0, seconds=seconds)
+        attempt = Attempt(key=request.key, error=words, http_status=status, cost=0.0, seconds=seconds)
         if status == 400 and self._takes_schema and "response_format" in str(error.message):
             self._takes_schema = False  # asked for in words alone from now on
             return _Call(attempt, again=True, retry_after=0.0)

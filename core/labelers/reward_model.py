@@ -62,7 +62,6 @@ class RewardModelLabeler:
                 margin = (rewards[2 * place] - rewards[2 * place + 1]) / self._temperature
                 yield Attempt(
                     key=request.key,
-                    number=1,
                     reply="A" if margin > 0 else "B",
                     log_probs=json.dumps({"A": _log_sigmoid(margin), "B": _log_sigmoid(-margin)}),
                     finish_reason="stop",

@@ -38,7 +38,7 @@ class Rule:
     def attempts(self, requests: Iterable[Request]) -> Iterator[Attempt]:
         for request in requests:
             reply = json.dumps({"winner": _RULES[self.rule](self, request)})
-            yield Attempt(key=request.key, number=1, reply=reply, finish_reason="stop", cost=0.0)
+            yield Attempt(key=request.key, reply=reply, finish_reason="stop", cost=0.0)
 
 
 def _more(first: float, second: float) -> str:

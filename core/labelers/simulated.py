@@ -51,15 +51,15 @@ class Simulated:
     def _attempt(self, request: Request) -> Attempt:
         drawn = random.Random(f"{request.seed} {request.key}")
         if drawn.random() < self.failure_rate:
-            return Attempt(key=request.key, number=1, reply="Both have their merits.", finish_reason="stop", cost=0.0)
+            return Attempt(key=request.key, reply="Both have their merits.", finish_reason="stop", cost=0.0)
         is_tie = drawn.random() < self.tie_rate
         logit = 0.0 if is_tie else self._logit(request, drawn.gauss(0.0, 1.0))
         p_first = 1.0 / (1.0 + math.exp(-logit))
         if self.mode is Mode.VERDICT:
-            return Attempt(key=request.key, number=1, reply=_verdict(p_first), finish_reason="stop", cost=0.0)
+            return Attempt(key=request.key, reply=_verdict(p_first), finish_reason="stop", cost=0.0)
         log_probs = json.dumps({"A": math.log(p_first), "B": math.log1p(-p_first)})
         reply = "A" if p_first > 0.5 else "B"
-        return Attempt(key=request.key, number=1, reply=reply, log_probs=log_probs, finish_reason="stop", cost=0.0)
+        return Attempt(key=request.key, reply=reply, log_probs=log_probs, finish_reason="stop", cost=0.0)
 
     def _logit(self, request: Request, noise: float) -> float:
         # With normal noise of 1, the sign is right with probability Phi(size).

@@ -43,6 +43,7 @@ BENCHMARKS = {
         minutes=10,
         arguments=("1000000", "--keep", "{keep}/million"),
     ),
+    "label_server": Benchmark(tells="votes a second from a server with 64 calls in flight", minutes=1),
     "pages_million": Benchmark(tells="every page on that store", minutes=5, arguments=("{keep}/million",)),
     "real_data": Benchmark(
         tells="import, probe, lora, triage on real preference data", minutes=60, arguments=("{data}",)

@@ -1,12 +1,14 @@
 import json
 
 import pytest
+from sqlalchemy import select
 
 from core.judging import Answer, Attempt, Constitution, LabelerConfig, Principle, PrincipleUse, Source, Status
 from core.judging import PrincipleVerdict as Said
 from core.labelers.plan import plan, version_of
 from core.records import Consistency, Order, Preference, RunKind
 from db import connect, constitutions, labelers, labels, pairs, requests, runs
+from db.schema import requests as rows
 from tests.db.made import load, pair_ids, some
 
 JUDGE = LabelerConfig(source=Source.OPENAI, model="m", principles=PrincipleUse.EACH)
@@ -38,10 +40,20 @@ def reserve(engine, run_id, labeler_id, asked, **more):
         return requests.reserve(conn, asked, run_id=run_id, labeler_id=labeler_id, **more)
 
 
+def asked_before(conn, request):
+    same = rows.c.key == bytes.fromhex(request.key)
+    found = conn.execute(select(rows.c.id, rows.c.pair_id).where(same)).one()
+    return requests.Asked(id=found.id, pair_id=found.pair_id, request=request)
+
+
+def keys(reserved):
+    return {one.request.key for one in reserved.to_ask}
+
+
 def answer(engine, run_id, labeler_id, request, said):
     with connect.write(engine) as conn:
-        attempt = Attempt(key=request.key, number=1, reply="A", tokens_in=10, tokens_out=2, cost=0.5)
-        requests.keep(conn, attempt, said, request, run_id=run_id, labeler_id=labeler_id, labeler=JUDGE.name)
+        attempt = Attempt(key=request.key, reply="A", tokens_in=10, tokens_out=2, cost=0.5)
+        requests.keep(conn, attempt, said, asked_before(conn, request), run_id=run_id, by=(labeler_id, JUDGE.name))
 
 
 def ok(p_first=0.9, **more):
@@ -57,8 +69,8 @@ def test_two_running_runs_never_get_the_same_request(engine):
     first = reserve(engine, one, labeler_id, asked[:12])
     second = reserve(engine, other, labeler_id, asked)
 
-    assert first.to_ask == {request.key for _, request in asked[:12]}
-    assert second.to_ask == {request.key for _, request in asked[12:]}
+    assert keys(first) == {request.key for _, request in asked[:12]}
+    assert keys(second) == {request.key for _, request in asked[12:]}
     assert second.elsewhere == 12
 
 
@@ -92,7 +104,7 @@ def test_an_answered_request_is_never_asked_again(engine):
 
     later = reserve(engine, a_run(engine), labeler_id, asked[:1])
 
-    assert (later.to_ask, later.answered) == (frozenset(), 1)
+    assert (later.to_ask, later.answered) == ((), 1)
 
 
 @pytest.mark.parametrize("status", [Status.UNPARSED, Status.REFUSED, Status.TRUNCATED, Status.FAILED])
@@ -164,7 +176,7 @@ def test_a_changed_constitution_takes_over_the_votes_of_principles_that_did_not_
 
     taken = reserve(engine, a_run(engine), after, planned(engine, edited))
     again = reserve(
-        engine, a_run(engine), after, [one for one in planned(engine, edited) if one[1].key not in taken.to_ask]
+        engine, a_run(engine), after, [one for one in planned(engine, edited) if one[1].key not in keys(taken)]
     )
 
     assert (len(taken.to_ask), taken.answered) == (2, 2)
@@ -181,8 +193,8 @@ def test_what_was_spent_is_exact_and_unknown_prices_are_counted(engine):
     reserve(engine, run_id, labeler_id, asked)
     answer(engine, run_id, labeler_id, asked[0][1], ok())
     with connect.write(engine) as conn:
-        refused = Attempt(key=asked[1][1].key, number=1, error="HTTP 429", http_status=429, is_last=False)
-        requests.keep(conn, refused, None, asked[1][1], run_id=run_id, labeler_id=labeler_id, labeler=JUDGE.name)
+        refused = Attempt(key=asked[1][1].key, error="HTTP 429", http_status=429, is_last=False)
+        requests.keep(conn, refused, None, asked_before(conn, asked[1][1]), run_id=run_id, by=(labeler_id, JUDGE.name))
     answer(engine, run_id, labeler_id, asked[1][1], Answer(status=Status.UNPARSED, why="no verdict"))
 
     with connect.read(engine) as conn:

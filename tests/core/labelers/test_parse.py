@@ -13,7 +13,7 @@ FIRST, SECOND, TIE = Preference.A, Preference.B, Preference.TIE
 
 
 def reply(text, **facts):
-    return Attempt(key="k", number=1, reply=text, **{"finish_reason": "stop", **facts})
+    return Attempt(key="k", reply=text, **{"finish_reason": "stop", **facts})
 
 
 def letters(**chances):
@@ -74,7 +74,7 @@ def test_what_is_no_verdict_is_unparsed_and_no_preference(text, words):
         (reply("", finish_reason="content_filter"), Status.REFUSED),
         (reply('{"rationale": "The first', finish_reason="length"), Status.TRUNCATED),
         (reply(verdict("A"), tokens_in=4096, tokens_expected=9000), Status.TRUNCATED),
-        (Attempt(key="k", number=1, error="HTTP 500"), Status.FAILED),
+        (Attempt(key="k", error="HTTP 500"), Status.FAILED),
     ],
 )
 def test_refused_truncated_and_failed_stay_apart(attempt, status):
