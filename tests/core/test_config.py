@@ -1,3 +1,6 @@
+import dataclasses
+from pathlib import Path
+
 import pytest
 
 from core.config import Method, Ties, TrainConfig, config_from, config_from_toml
@@ -76,3 +79,9 @@ def test_a_broken_toml_file_is_one_sentence(tmp_path):
         config_from_toml(tmp_path / "none.toml")
     with pytest.raises(BadConfig, match="cannot be read: Is a directory"):
         config_from_toml(tmp_path)
+
+
+def test_every_setting_is_described():
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+
+    assert [field.name for field in dataclasses.fields(TrainConfig) if f"`{field.name}`" not in page] == []
