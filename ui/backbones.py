@@ -25,7 +25,7 @@ def policy_size(text: str) -> int:
 
 def settings_for_each(settings: Mapping[str, object], backbones: Sequence[str]) -> list[Mapping[str, object]]:
     """The settings of one probe per backbone, each backbone once; `settings` are the user's other ones."""
-    each = [{**settings, "backbone": backbone} for backbone in dict.fromkeys(backbones)]
+    each: list[Mapping[str, object]] = [{**settings, "backbone": backbone} for backbone in dict.fromkeys(backbones)]
     for config in map(config_from, each):
         if config.method is not Method.PROBE:
             raise BadConfig(
