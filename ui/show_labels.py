@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from core.measure.agreement import Agreement, Estimate
-from core.measure.report_card import ReportCard
+from core.measure.report_card import LONGER_BY, ReportCard
 from core.records import Consistency, Label, Preference
 from db import runs
 from db.requests import Effort
@@ -162,7 +162,9 @@ def card_numbers(card: ReportCard) -> list[tuple[str, str, str]]:
         (
             "Prefers the longer",
             longer if known else "-",
-            longer_interval if known else "no two responses differ in length by more than 30 characters",
+            f"{longer_interval}, where it is longer by more than {LONGER_BY} characters"
+            if known
+            else f"no two responses differ in length by more than {LONGER_BY} characters",
         ),
         ("Ties", percent(card.tie_rate), f"of {card.num_pairs:,} labels from {card.num_votes:,} votes"),
     ]
